@@ -1,0 +1,28 @@
+"""The command line: one module a command, each of which parses, calls and prints."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from typer import Typer
+
+from contextnet.cli.train import train
+from contextnet.errors import ContextNetError
+
+app = Typer(name="contextnet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(train)
+
+
+@app.callback()
+def root() -> None:
+    """Real-time semantic segmentation of street images."""
+
+
+def main() -> None:
+    """Run the command line; a fault that the user can mend is one sentence and exit code 2."""
+    try:
+        app()
+    except ContextNetError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)

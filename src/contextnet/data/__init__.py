@@ -1,0 +1,20 @@
+"""Data sets on disk, samples from them, and the check before training. No torch."""
+
+from __future__ import annotations
+
+from contextnet.data.check import ClassShare, DataReport, Problem, check_split
+from contextnet.data.pairs import Pair, PairedFiles
+from contextnet.data.sample import Sample, SegmentationData
+from contextnet.data.sources import open_data
+
+__all__ = [
+    "ClassShare",
+    "DataReport",
+    "Pair",
+    "PairedFiles",
+    "Problem",
+    "Sample",
+    "SegmentationData",
+    "check_split",
+    "open_data",
+]

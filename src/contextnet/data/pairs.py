@@ -1,0 +1,106 @@
+"""Images paired with their masks: the one reader that every data set on disk is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contextnet.data.numbering import wrong_numbering
+from contextnet.data.sample import Sample
+from contextnet.errors import DataError
+from contextnet.images import MaskFile, read_image, read_instances, read_mask
+from contextnet.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Where one image and its ground truth stand.
+
+    ``label_path`` is where the mask is expected, whether or not it exists, and None in a split without ground truth.
+    """
+
+    image_path: Path
+    label_path: Path | None = None
+    instances_path: Path | None = None
+
+
+@dataclass(frozen=True)
+class PairedFiles:
+    """One split of a data set on disk; ``data[i]`` reads pair i. It follows ``SegmentationData``.
+
+    ``numbering`` is the label set whose file ids the mask files hold: ``labels`` itself, or its twin from
+    ``train_id_numbering`` where masks hold train ids already. ``orphans`` are the masks that no image claims.
+    """
+
+    name: str
+    labels: LabelSet
+    licence: str
+    pairs: tuple[Pair, ...]
+    numbering: LabelSet
+    orphans: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read sample ``index``. Raises ``DataError`` naming the file or the pair that cannot be used."""
+        pair = self.pairs[index]
+        image = read_image(pair.image_path)
+        if pair.label_path is None:
+            return Sample(image, None, pair.image_path)
+        if not pair.label_path.exists():
+            raise DataError(missing_mask_message(pair))
+        mask = read_mask(pair.label_path)
+        label = encode_mask(mask, pair.label_path, self.numbering, self.labels)
+        instances = None if pair.instances_path is None else read_instances(pair.instances_path)
+        for truth, path in ((label, pair.label_path), (instances, pair.instances_path)):
+            if truth is not None and truth.shape != image.shape[:2]:
+                raise DataError(size_mismatch_message(pair.image_path, image.shape, path, truth.shape))
+        return Sample(image, label, pair.image_path, pair.label_path, instances)
+
+    def missing_masks(self) -> tuple[Pair, ...]:
+        """List the pairs whose expected mask is not there."""
+        return tuple(p for p in self.pairs if p.label_path is not None and not p.label_path.exists())
+
+
+def encode_mask(mask: MaskFile, path: Path, numbering: LabelSet, labels: LabelSet) -> NDArray[np.uint8]:
+    """Turn a mask as stored into train ids (uint8, H × W) with 255 for void.
+
+    Raises ``DataError`` naming the file when it is an RGB mask or holds ids that ``numbering`` does not know.
+    """
+    if mask.kind == "rgb":
+        raise DataError(f"{path}: {rgb_mask_detail(mask)}; {RGB_MASK_REMEDY}")
+    try:
+        return numbering.encode(mask.values)
+    except DataError as error:
+        counts = np.bincount(mask.values.ravel(), minlength=256)
+        suspicion = wrong_numbering(counts, numbering, labels)
+        hint = f"; {suspicion.detail}: {suspicion.remedy}" if suspicion else ""
+        raise DataError(f"{path}: {error}{hint}") from None
+
+
+RGB_MASK_REMEDY = "save each mask as a one-channel PNG that holds class ids"
+
+
+def rgb_mask_detail(mask: MaskFile) -> str:
+    """Say what kind of RGB mask this is: grey stored three times, or colours."""
+    values = mask.values
+    if np.array_equal(values[..., 0], values[..., 1]) and np.array_equal(values[..., 0], values[..., 2]):
+        return "is an RGB mask with three equal channels where ids are expected"
+    return "is an RGB mask, colours where ids are expected"
+
+
+def missing_mask_message(pair: Pair) -> str:
+    """Name an image whose mask is missing and where the mask is expected."""
+    return f"{pair.image_path}: has no mask: {pair.label_path} does not exist; add the mask or remove the image"
+
+
+def size_mismatch_message(
+    image_path: Path, image_shape: tuple[int, ...], mask_path: Path | None, mask_shape: tuple[int, ...]
+) -> str:
+    """Name an image and a mask of different size; the shapes begin with height and width."""
+    (ih, iw), (mh, mw) = image_shape[:2], mask_shape[:2]
+    return f"{image_path}: is {ih}×{iw} (height × width) but its mask {mask_path} is {mh}×{mw}; bring both to one size"

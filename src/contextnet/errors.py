@@ -1,0 +1,38 @@
+"""The faults that a user can mend, each with a message that says what was found and what to do."""
+
+from __future__ import annotations
+
+
+class ContextNetError(ValueError):
+    """Base of every fault that the user's input causes; the command line prints it and exits with code 2.
+
+    The message is one or two plain sentences: the file or field, what was found, what was expected, the remedy.
+    """
+
+
+class DataError(ContextNetError):
+    """An image, a mask, a split or a label set cannot be used as it is."""
+
+
+class ImageError(DataError):
+    """An image file cannot be read: damaged, empty, not an image, or larger than the limit."""
+
+
+class WeightsError(ContextNetError):
+    """A weights file is damaged, unsafe, foreign, or belongs to another network."""
+
+
+class RecipeError(ContextNetError):
+    """A training recipe has an unknown key, a wrong type or a value out of range."""
+
+
+class RunError(ContextNetError):
+    """A run folder cannot be used: it already holds a run, or holds none to resume."""
+
+
+class TrainingError(ContextNetError):
+    """Training cannot go on: the loss is not finite, or too many samples cannot be read."""
+
+
+class MissingDependencyError(ContextNetError):
+    """A feature needs a package that is not installed; the message names the extra that brings it."""

@@ -1,0 +1,24 @@
+"""Evaluation: confusion matrix, IoU and iIoU as Cityscapes defines them, test-server submission."""
+
+from contextnet.evaluation.confusion import ConfusionMatrix
+from contextnet.evaluation.evaluator import Evaluation, ImageScore, Progress, evaluate
+from contextnet.evaluation.instances import InstanceStatistics
+from contextnet.evaluation.predictor import Predictor
+from contextnet.evaluation.scores import Scores, compute_scores
+from contextnet.evaluation.submission import submission_name, write_submission
+from contextnet.evaluation.table import scores_table
+
+__all__ = [
+    "ConfusionMatrix",
+    "Evaluation",
+    "ImageScore",
+    "InstanceStatistics",
+    "Predictor",
+    "Progress",
+    "Scores",
+    "compute_scores",
+    "evaluate",
+    "scores_table",
+    "submission_name",
+    "write_submission",
+]

@@ -1,0 +1,66 @@
+"""Files that are either wholly written or not there: temporary name, sync, rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from contextnet.errors import ContextNetError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some of your quota or choose another folder",
+    errno.EACCES: "make the folder writable or choose another one",
+    errno.EROFS: "choose a folder that can be written",
+    errno.ENOENT: "make the folder first",
+}
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write ``path`` through ``write``, so that a reader sees the old file or the whole new one, never a part.
+
+    ``write`` gets an open binary file in the same folder; it is synced and renamed when ``write`` returns. On any
+    failure the temporary file is removed and the old file stays. Raises ``ContextNetError`` naming ``path`` when the
+    disk is full or the folder cannot be written; what else ``write`` raises passes through.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "check the folder and the disk")
+        raise ContextNetError(f"{path}: cannot be written: {error.strerror or error}; {remedy}") from error
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write plain JSON values as indented UTF-8, atomically. NaN and infinity are refused with ``ValueError``."""
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: _write_bytes(file, text.encode()))
+
+
+def _write_bytes(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut; where folders cannot be opened (Windows) there is nothing to do."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

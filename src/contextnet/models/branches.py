@@ -1,0 +1,53 @@
+"""The two branches: deep on the small image (Table 2), shallow on the large one (section 2.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from contextnet.models.blocks import Bottleneck, SeparableConv, conv_unit
+from contextnet.models.pyramid import PyramidPooling
+from contextnet.models.resize import downscale
+from contextnet.spec import ContextBranchSpec, DetailBranchSpec
+
+
+class ContextBranch(nn.Module):
+    """Captures global context at low resolution: 38 layers of Table 2, optionally pyramid pooling."""
+
+    def __init__(self, spec: ContextBranchSpec) -> None:
+        super().__init__()
+        self.scale = spec.scale
+        self.stem = conv_unit(3, spec.stem, 3, stride=2)
+        blocks = []
+        width = spec.stem
+        for block in spec.blocks:
+            blocks.append(Bottleneck(width, block))
+            width = block.width
+        self.blocks = nn.Sequential(*blocks)
+        self.head = conv_unit(width, spec.head)
+        self.pyramid = PyramidPooling(spec.head, spec.pyramid_bins) if spec.pyramid_bins else nn.Identity()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map the full image (N, 3, H, W) to features (N, head, H / stride, W / stride)."""
+        small = downscale(image, self.scale)
+        features: Tensor = self.pyramid(self.head(self.blocks(self.stem(small))))
+        return features
+
+
+class DetailBranch(nn.Module):
+    """Keeps boundaries and thin objects at high resolution: four layers, three of them separable."""
+
+    def __init__(self, spec: DetailBranchSpec) -> None:
+        super().__init__()
+        self.scale = spec.scale
+        self.stem = conv_unit(3, spec.stem, 3, stride=2)
+        blocks = []
+        width = spec.stem
+        for block in spec.blocks:
+            blocks.append(SeparableConv(width, block))
+            width = block.width
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map the full image (N, 3, H, W) to features (N, width, H / stride, W / stride)."""
+        features: Tensor = self.blocks(self.stem(downscale(image, self.scale)))
+        return features

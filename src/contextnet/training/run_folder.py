@@ -1,0 +1,73 @@
+"""The run folder: which files a training run leaves, and when a folder may be written to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contextnet.errors import RunError
+
+_NAMES = ("recipe.yaml", "log.jsonl", "last.safetensors", "last.state.safetensors", "best.safetensors", "scores.json")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths inside one run's folder."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe, which runs again as it is."""
+        return self.root / "recipe.yaml"
+
+    @property
+    def log(self) -> Path:
+        """Events, one JSON object a line."""
+        return self.root / "log.jsonl"
+
+    @property
+    def last_weights(self) -> Path:
+        """The weights after the last epoch."""
+        return self.root / "last.safetensors"
+
+    @property
+    def last_state(self) -> Path:
+        """Everything that resuming needs."""
+        return self.root / "last.state.safetensors"
+
+    @property
+    def best_weights(self) -> Path:
+        """The weights with the highest mIoU on the validation split."""
+        return self.root / "best.safetensors"
+
+    @property
+    def scores(self) -> Path:
+        """The scores of the best weights."""
+        return self.root / "scores.json"
+
+
+def prepare_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
+    """Make the folder ready for a run.
+
+    Raises ``RunError`` when it already holds a run and neither ``resume`` nor ``overwrite`` was asked for, or when
+    there is nothing to resume. ``overwrite`` removes the files of a run and nothing else.
+    """
+    if resume and overwrite:
+        raise RunError("--resume goes on with a run and --overwrite starts anew; give one of them")
+    if root.exists() and not root.is_dir():
+        raise RunError(f"{root}: is a file; give a folder for the run")
+    present = [name for name in _NAMES if (root / name).exists()]
+    folder = RunFolder(root)
+    if resume and not folder.last_state.exists():
+        raise RunError(f"{root}: holds no run to resume ('{folder.last_state.name}' is missing)")
+    if present and not (resume or overwrite):
+        raise RunError(f"{root}: already holds a run ('{present[0]}'); go on with --resume or start anew with --overwrite")
+    if overwrite:
+        for name in present:
+            (root / name).unlink()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{root}: cannot be made: {error.strerror}") from None
+    return folder
