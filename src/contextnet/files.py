@@ -28,7 +28,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     failure the temporary file is removed and the old file stays. Raises ``ContextNetError`` naming ``path`` when the
     disk is full or the folder cannot be written; what else ``write`` raises passes through.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.tmp")
     try:
         try:
             with temporary.open("xb") as file:

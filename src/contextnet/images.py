@@ -3,7 +3,7 @@
 Every file becomes uint8 RGB by one conversion, whatever it holds:
 
 * grey and 1-bit (0 or 255): the value stands in all three channels;
-* 16-bit grey and 16-bit RGB: the high byte (value // 256);
+* 16-bit grey and 16-bit RGB: the high byte (value // 256); PPM and PGM are scaled by their own maximum;
 * palette: the palette's colours;
 * alpha (RGBA, LA, a palette's transparency): dropped, the colours stay as stored;
 * CMYK: (255 - C) × (255 - K) / 255 and so on, colour profiles ignored;
@@ -28,8 +28,9 @@ MAX_PIXELS = 8192 * 8192
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 # Decoders that Pillow may try: no format that runs another program or brings its own script language.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "TIFF", "PPM")
-_ALPHA_MODES = ("RGBA", "RGBX", "LA", "PA")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
+# Modes that go through RGBA, so that alpha and a palette's transparency fall away without touching the colours.
+_ALPHA_MODES = ("RGBA", "LA", "PA", "P")
 
 MaskKind = Literal["gray", "palette", "rgb"]
 
@@ -60,10 +61,8 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray
         if image.mode == "F":
             raise ImageError(f"{name}: holds floating-point pixels; save it with 8 or 16 bits a channel")
         if image.mode in _ALPHA_MODES:
-            # Convert without Pillow's blending: alpha is dropped, not applied.
-            image = image.convert("RGBA") if image.mode in {"LA", "PA"} else image
-            return np.array(image, np.uint8)[..., :3].copy()
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
+            return np.array(image.convert("RGBA"), np.uint8)[..., :3].copy()
+        return np.array(image.convert("RGB"), np.uint8)
     except ValueError as error:
         if isinstance(error, ImageError):
             raise
@@ -73,8 +72,9 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray
 def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
     """Read a mask file as stored: ids are neither rescaled nor recoloured.
 
-    1-bit masks give 0 and 1; 16-bit masks are read where every id is at most 255; alpha is dropped. Raises
-    ``ImageError`` naming the file as ``read_image`` does, and when an id is above 255.
+    1-bit masks give 0 and 1; 16-bit masks are read where every id is at most 255; alpha is dropped. Grey of 2 or 4
+    bits is spread over 0..255, as PNG defines it. Raises ``ImageError`` naming the file as ``read_image`` does, and
+    when an id is above 255.
     """
     image = _decode(path, max_pixels)
     match image.mode:
@@ -166,7 +166,8 @@ def _decode(source: Path | bytes, max_pixels: int) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
-        raise ImageError(f"{name}: is damaged: {error}; copy or download it again") from error
+        reason = " ".join(str(error).split()).rstrip(" .;")
+        raise ImageError(f"{name}: is damaged: {reason}; copy or download it again") from error
 
 
 def _read_bytes(path: Path) -> bytes:

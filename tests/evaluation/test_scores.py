@@ -138,9 +138,7 @@ def change(path: list[Any], value: Any) -> dict[str, Any]:
     [
         pytest.param({}, "scores.json: classes: field required", id="empty"),
         pytest.param(change(["confusion"], None), "scores.json: confusion: field required", id="no matrix"),
-        pytest.param(
-            change(["classes", "car", "iou"], 1.5), "scores.json: classes.car.iou: .* equal to 1", id="IoU > 1"
-        ),
+        pytest.param(change(["classes", "car", "iou"], 1.5), "classes.car.iou: .* equal to 1", id="IoU > 1"),
         pytest.param(change(["classes", "car", "pixels"], -1), "classes.car.pixels: .* equal to 0", id="negative"),
         pytest.param(change(["classes", "car", "iuo"], 1), "classes.car.iuo: extra inputs", id="unknown key"),
         pytest.param(change(["confusion", 0], [1, 2]), "scores.json: confusion: the rows differ", id="ragged"),

@@ -84,12 +84,11 @@ class _Tally:
             self._with_instances = sample.instances is not None
         # Objects of some images against the false positives of all would make iIoU too low without a sign of it.
         if self._with_instances != (sample.instances is not None):
-            found = (
-                "an instance mask and the images before it have none"
-                if sample.instances is not None
-                else ("no instance mask and the images before it have one")
+            found, before = ("no", "have one") if self._with_instances else ("an", "have none")
+            raise DataError(
+                f"{sample.image_path}: the image has {found} instance mask and the images before it {before}; "
+                "give one to every image or to none"
             )
-            raise DataError(f"{sample.image_path}: the image has {found}; give one to every image or to none")
         image = ConfusionMatrix(self._labels.num_classes)
         try:
             image.update(sample.label, predicted_HW)

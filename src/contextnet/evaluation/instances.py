@@ -89,7 +89,7 @@ class InstanceStatistics:
         all_sizes = np.bincount(pixel_ids)
         ids_N = np.flatnonzero(all_sizes)
         class_of = np.full(highest + 1, 255, np.uint8)
-        class_of[ids_N] = self.labels.encode((ids_N // _IDS_PER_CLASS).astype(np.uint8))
+        class_of[ids_N] = self._classes_of(ids_N)
         pixel_classes = class_of[pixel_ids]
         found = pixel_ids[pixel_predictions == pixel_classes]
         in_category = pixel_ids[self._category_of[pixel_predictions] == self._category_of[pixel_classes]]
@@ -100,15 +100,6 @@ class InstanceStatistics:
             np.bincount(found, minlength=highest + 1)[ids_N],
             np.bincount(in_category, minlength=highest + 1)[ids_N],
         )
-
-    def merge(self, other: InstanceStatistics) -> None:
-        """Add the sums of ``other``, which covers other images of the same label set."""
-        if other.labels != self.labels:
-            raise ValueError(f"cannot merge objects of label sets '{self.labels.name}' and '{other.labels.name}'")
-        self.objects += other.objects
-        self.pixels += other.pixels
-        self.class_shares += other.class_shares
-        self.category_shares += other.category_shares
 
     def class_hits(self) -> WeightedHits:
         """Weighted hits of each class (C,); NaN for classes without ``has_instances``."""
@@ -142,6 +133,17 @@ class InstanceStatistics:
             return np.array([CITYSCAPES_AVERAGE_SIZES_PX.get(name, 0.0) for name in self.labels.names])
         averages: NDArray[np.float64] = self.pixels / np.maximum(self.objects, 1)
         return averages
+
+    def _classes_of(self, ids_N: NDArray[np.int64]) -> NDArray[np.uint8]:
+        file_ids = (ids_N // _IDS_PER_CLASS).astype(np.uint8)
+        unknown = self.labels.unknown_ids(file_ids)
+        if unknown:
+            first = int(ids_N[file_ids == min(unknown)][0])
+            raise DataError(
+                f"the instance mask holds object {first} of file id {min(unknown)}, which is outside label set "
+                f"'{self.labels.name}'; map the id to a class or to void"
+            )
+        return self.labels.encode(file_ids)
 
     def _add(
         self,

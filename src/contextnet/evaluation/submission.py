@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def write_submission(
         for target in written:
             target.unlink(missing_ok=True)
         if is_new:
-            output.rmdir()
+            with contextlib.suppress(OSError):
+                output.rmdir()
         raise
     return len(written)
 

@@ -63,6 +63,7 @@ class Visible:
     level: int
     reduce_u: int
     reduce_v: int
+    centre_m: float
 
 
 class QuadSet:
@@ -98,7 +99,7 @@ class QuadSet:
         kept = np.flatnonzero((facing | self._turning) & (seen[:, :, 2].max(1) > NEAR_M) & (nearest < farthest_m))
         shown = []
         for i in kept[np.argsort(-centre[kept], kind="stable")].tolist():
-            found = self._project(i, seen[i], camera, rotation)
+            found = self._project(i, seen[i], camera)
             if found is not None:
                 shown.append(found)
         return shown
@@ -107,7 +108,7 @@ class QuadSet:
         zero = np.zeros_like(self._across)
         return np.stack([zero, self._across, self._across + self._down, self._down], axis=1)
 
-    def _project(self, i: int, seen: FloatArray, camera: Camera, rotation: FloatArray) -> Visible | None:
+    def _project(self, i: int, seen: FloatArray, camera: Camera) -> Visible | None:
         height, width = camera.size_hw
         outline = seen if seen[:, 2].min() > NEAR_M else _clipped(seen)
         xs = outline[:, 0] / outline[:, 2] * camera.focal_px + width / 2
@@ -123,7 +124,7 @@ class QuadSet:
             return None
         to_texture = np.linalg.inv(camera.matrix @ plane)
         reduce_u, reduce_v = (0, 0) if outline is not seen else _reductions(xs, ys, self._texture_wh[i])
-        return Visible(self.quads[i], to_texture, box, int(self._level[i]), reduce_u, reduce_v)
+        return Visible(self.quads[i], to_texture, box, int(self._level[i]), reduce_u, reduce_v, float(seen[:, 2].mean()))
 
 
 def _clipped(seen: FloatArray) -> FloatArray:

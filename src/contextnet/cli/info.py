@@ -1,0 +1,93 @@
+"""``contextnet info``: what a network costs and how it is built."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from rich.console import Console
+from rich.table import Table
+from typer import Argument, Option
+
+from contextnet.cli.options import JsonFlag, parse_size
+from contextnet.cli.optional import require_torch
+from contextnet.spec import VARIANTS, ContextNetSpec, variant
+
+
+def info(
+    name: Annotated[str, Argument(help="A variant (cn14, cn12, cn18, cn124, …), a shipped network or a weights file.")],
+    size: Annotated[str, Option(help="Image size, HEIGHTxWIDTH.")] = "1024x2048",
+    classes: Annotated[int, Option(help="Number of classes of a variant.")] = 19,
+    width: Annotated[float, Option(help="Width multiplier of a variant.")] = 1.0,
+    pyramid_pooling: Annotated[bool, Option("--pyramid-pooling", help="Add pyramid pooling to a variant.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print parameters, multiply-adds, activation memory, receptive field and layers."""
+    size_hw = parse_size(size)
+    if name in VARIANTS:
+        spec = variant(name, classes, width=width, pyramid_pooling=pyramid_pooling)
+    else:
+        spec = _spec_of_weights(name)
+    facts = describe(spec, size_hw)
+    if as_json:
+        print(json.dumps(facts, indent=2))  # noqa: T201
+    else:
+        _print(facts)
+
+
+def describe(spec: ContextNetSpec, size_hw: tuple[int, int]) -> dict[str, Any]:
+    """Gather what is known of a network for one image size, as plain JSON values."""
+    require_torch("info")
+    from contextnet.models.cost import measure_cost
+    from contextnet.models.layer_table import layer_table
+    from contextnet.models.receptive_field import receptive_field
+
+    cost = measure_cost(spec, size_hw)
+    return {
+        "name": spec.name,
+        "classes": spec.num_classes,
+        "size_hw": list(size_hw),
+        "parameters": cost.parameters,
+        "parameters_folded": cost.parameters_folded,
+        "macs": cost.macs,
+        "peak_activation_mb": round(cost.peak_activation_bytes / 1e6, 3),
+        "receptive_field": asdict(receptive_field(spec)),
+        "size_multiple": spec.size_multiple,
+        "layers": [asdict(row) for row in layer_table(spec, size_hw)],
+        "spec": spec.to_json(),
+    }
+
+
+def _spec_of_weights(name: str) -> ContextNetSpec:
+    from contextnet.errors import WeightsError
+    from contextnet.weights import find_weights, summarize_weights
+
+    try:
+        path = find_weights(name)
+    except WeightsError as error:
+        raise WeightsError(f"{error}, nor a variant ({', '.join(VARIANTS)})") from None
+    return ContextNetSpec.from_json(summarize_weights(path).spec)
+
+
+def _print(facts: dict[str, Any]) -> None:
+    console = Console()
+    height, width = facts["size_hw"]
+    field = facts["receptive_field"]
+    console.print(f"[bold]{facts['name']}[/bold], {facts['classes']} classes, image {height}×{width}")
+    console.print(f"parameters            {facts['parameters']:,} ({facts['parameters_folded']:,} with batch norm folded)")
+    console.print(f"multiply-adds         {facts['macs'] / 1e9:.2f} G")
+    console.print(f"peak activations      {facts['peak_activation_mb']:.0f} MB (float32, one image)")
+    seen = [f"{branch} branch {field[branch]} px" for branch in ("context", "detail") if field[branch]]
+    console.print(f"receptive field       {', '.join(seen)}{', pooled over the image' if field['pooled'] else ''}")
+    table = Table(box=None, header_style="bold")
+    for heading, justify in (("part", "left"), ("input", "right"), ("operator", "left"), ("expansion", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for heading in ("output channels", "repeats", "stride"):
+        table.add_column(heading, justify="right")
+    for row in facts["layers"]:
+        shape = " × ".join(str(n) for n in row["input_hwc"])
+        expansion = "-" if row["expansion"] is None else str(row["expansion"])
+        numbers = [str(row[key]) for key in ("output_channels", "repeats", "stride")]
+        table.add_row(row["part"], shape, row["operator"], expansion, *numbers)
+    console.print(table)

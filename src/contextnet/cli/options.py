@@ -1,0 +1,38 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Option
+
+from contextnet.errors import ContextNetError
+from contextnet.files import write_json
+
+JsonFlag = Annotated[bool, Option("--json", help="Print JSON to standard output in place of a table.")]
+JsonFile = Annotated[str | None, Option("--json", metavar="FILE", help="Write JSON to FILE; - is standard output.")]
+Device = Annotated[str, Option(help="cpu or cuda.")]
+
+MAX_SIDE = 65536
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read HEIGHTxWIDTH; raises ``ContextNetError`` for anything else."""
+    match = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if not match:
+        raise ContextNetError(f"size '{text}': expected HEIGHTxWIDTH, as in 1024x2048")
+    height, width = int(match[1]), int(match[2])
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise ContextNetError(f"size '{text}': height and width must be 1 to {MAX_SIDE}")
+    return height, width
+
+
+def emit_json(values: Any, target: str) -> None:
+    """Write JSON values to a file, or to standard output for ``-``."""
+    if target == "-":
+        print(json.dumps(values, indent=2))  # noqa: T201
+    else:
+        write_json(Path(target), values)

@@ -1,0 +1,140 @@
+"""Label sets: Cityscapes against its own scripts, mappings and their inverses, YAML and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cityscapesscripts.helpers.labels import labels as cityscapes_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contextnet.errors import DataError
+from contextnet.labels import CAMVID, CITYSCAPES, IGNORE_INDEX, LABEL_SETS, LabelClass, LabelSet
+
+EVALUATED = sorted((row for row in cityscapes_rows if 0 <= row.trainId < 255), key=lambda row: row.trainId)
+
+
+def test_cityscapes_classes_are_those_of_cityscapesscripts() -> None:
+    assert [(c.name, c.file_ids, c.color, c.category, c.has_instances) for c in CITYSCAPES.classes] == [
+        (row.name, (row.id,), row.color, row.category, row.hasInstances) for row in EVALUATED
+    ]
+
+
+def test_cityscapes_void_ids_are_those_that_cityscapesscripts_ignores_in_evaluation() -> None:
+    ignored = {row.id % 256 for row in cityscapes_rows if row.ignoreInEval}
+    assert set(CITYSCAPES.void_ids) == ignored
+
+
+def test_cityscapes_encodes_every_id_as_cityscapesscripts_does() -> None:
+    ids = np.array([row.id % 256 for row in cityscapes_rows], np.uint8)
+    train_ids = [row.trainId % 256 for row in cityscapes_rows]
+    assert CITYSCAPES.encode(ids).tolist() == train_ids
+
+
+def test_cityscapes_categories_stand_in_order_of_first_appearance() -> None:
+    assert CITYSCAPES.categories == ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
+
+
+@pytest.mark.parametrize("label_set", LABEL_SETS.values(), ids=LABEL_SETS.keys())
+def test_decode_inverts_encode_for_every_class_and_void(label_set: LabelSet) -> None:
+    train_ids = np.array([*range(label_set.num_classes), IGNORE_INDEX], np.uint8)
+    np.testing.assert_array_equal(label_set.encode(label_set.decode(train_ids)), train_ids)
+
+
+@pytest.mark.parametrize("label_set", LABEL_SETS.values(), ids=LABEL_SETS.keys())
+def test_json_round_trip(label_set: LabelSet) -> None:
+    assert LabelSet.from_json(label_set.to_json()) == label_set
+
+
+def test_camvid_maps_eleven_to_void() -> None:
+    mask = np.array([[0, 10], [11, 255]], np.uint8)
+    assert CAMVID.encode(mask).tolist() == [[0, 10], [255, 255]]
+
+
+def test_unknown_ids_are_counted_and_named() -> None:
+    mask = np.array([[0, 12, 12], [40, 1, 12]], np.uint8)
+    assert CAMVID.unknown_ids(mask) == {12: 3, 40: 1}
+    with pytest.raises(DataError, match=r"'camvid': 12 \(3 pixels\), 40 \(1 pixels\)"):
+        CAMVID.encode(mask)
+
+
+def test_colorize_paints_the_class_colour_and_void_black() -> None:
+    painted = CITYSCAPES.colorize(np.array([[0, 13, 255]], np.uint8))
+    assert painted.tolist() == [[[128, 64, 128], [0, 0, 142], [0, 0, 0]]]
+    assert painted.dtype == np.uint8
+
+
+def test_several_file_ids_mean_one_class_and_the_first_is_written_back() -> None:
+    label_set = LabelSet("two", (LabelClass("a", (1, 2, 3), "x", (5, 9)), LabelClass("b", (4, 5, 6), "x", (2,))), (0,))
+    assert label_set.encode(np.array([5, 9, 2, 0], np.uint8)).tolist() == [0, 0, 1, 255]
+    assert label_set.decode(np.array([0, 1, 255], np.uint8)).tolist() == [5, 2, 0]
+
+
+YAML = """
+name: yard
+classes:
+  - {name: ground, ids: [1, 4]}
+  - {name: person, ids: [2], color: [220, 20, 60], category: human, instances: true}
+  - {name: box, ids: [3]}
+void: [0]
+"""
+
+
+def test_yaml_fills_in_colours_and_categories(tmp_path: Path) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text(YAML)
+    # PASCAL VOC's colour map begins (128, 0, 0), (0, 128, 0), (128, 128, 0); the second is overridden here.
+    assert LabelSet.from_yaml(path) == LabelSet(
+        "yard",
+        (
+            LabelClass("ground", (128, 0, 0), "ground", (1, 4)),
+            LabelClass("person", (220, 20, 60), "human", (2,), True),
+            LabelClass("box", (128, 128, 0), "box", (3,)),
+        ),
+        (0,),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("name: x\nclasses: [{name: a, ids: [0]}]\ncolour: 3\n", "colour: extra inputs"),
+        ("name: x\nclasses: [{name: a, id: [0]}]\n", r"classes\.0\.ids: field required"),
+        ("name: x\nclasses: [{name: a, ids: zero}]\n", r"classes\.0\.ids: input should be a valid list"),
+        ("name: x\nclasses: [{name: a, ids: []}]\n", r"classes\.0\.ids: list should have at least 1"),
+        ("name: x\nclasses: []\n", "classes: list should have at least 1"),
+        ("classes: [{name: a, ids: [0]}]\n", "name: field required"),
+        ("name: x\nclasses: [{name: a, ids: [0]}, {name: a, ids: [1]}]\n", "class name 'a' stands twice"),
+        ("name: x\nclasses: [{name: a, ids: [7]}, {name: b, ids: [7]}]\n", "file id 7 stands twice"),
+        ("name: x\nclasses: [{name: a, ids: [0]}]\nvoid: [0]\n", "file id 0 stands twice"),
+        ("name: x\nclasses: [{name: a, ids: [256]}]\n", r"file ids \[256\]; masks hold 0 to 255"),
+        ("- a\n- b\n", "a label set is a mapping"),
+        ("name: [x\n", "not a YAML label set"),
+        ("!!python/object/apply:os.getcwd []\n", "not a YAML label set"),
+    ],
+)
+def test_yaml_errors_name_the_field(tmp_path: Path, text: str, error: str) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text(text)
+    with pytest.raises(DataError, match=error):
+        LabelSet.from_yaml(path)
+
+
+def test_yaml_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"labels\.yaml: cannot be read: No such file"):
+        LabelSet.from_yaml(tmp_path / "labels.yaml")
+
+
+@given(st.permutations(range(256)), st.integers(1, 254))
+@settings(max_examples=25, derandomize=True, deadline=None)
+def test_any_label_set_round_trips(ids: list[int], num_classes: int) -> None:
+    classes = tuple(LabelClass(f"c{i}", (i, 0, 0), "all", (file_id,)) for i, file_id in enumerate(ids[:num_classes]))
+    label_set = LabelSet("any", classes, tuple(ids[num_classes:]))
+    assert LabelSet.from_json(label_set.to_json()) == label_set
+    file_ids = np.arange(256, dtype=np.uint8)
+    train_ids = label_set.encode(file_ids)
+    assert train_ids[ids[:num_classes]].tolist() == list(range(num_classes))
+    assert np.all(train_ids[ids[num_classes:]] == IGNORE_INDEX)
+    np.testing.assert_array_equal(label_set.decode(train_ids)[ids[:num_classes]], ids[:num_classes])
