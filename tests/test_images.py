@@ -121,7 +121,7 @@ def test_image_files_lists_images_of_one_folder_sorted(tmp_path: Path) -> None:
 
 
 def test_image_files_without_images(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no image; expected files ending in .png"):
+    with pytest.raises(ImageError, match=r"holds no image; expected files ending in \.png"):
         image_files(tmp_path)
     with pytest.raises(ImageError, match="nowhere: does not exist"):
         image_files(tmp_path / "nowhere")
@@ -141,11 +141,11 @@ def test_write_json_refuses_nan_and_writes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-class Interrupted(Exception):
+class InterruptedWriteError(Exception):
     pass
 
 
-@pytest.mark.parametrize("raised", [Interrupted, KeyboardInterrupt])
+@pytest.mark.parametrize("raised", [InterruptedWriteError, KeyboardInterrupt])
 def test_failed_write_keeps_the_old_file_and_no_temporary(tmp_path: Path, raised: type[BaseException]) -> None:
     path = tmp_path / "last.bin"
     path.write_bytes(b"old")

@@ -47,7 +47,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 def write_json(path: Path, values: Any) -> None:
     """Write plain JSON values as indented UTF-8, atomically. NaN and infinity are refused with ``ValueError``."""
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, atomically."""
     write_atomically(path, lambda file: _write_bytes(file, text.encode()))
 
 

@@ -19,7 +19,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from contextnet.errors import ImageError
 from contextnet.files import write_atomically
@@ -62,7 +62,7 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray
             raise ImageError(f"{name}: holds floating-point pixels; save it with 8 or 16 bits a channel")
         if image.mode in _ALPHA_MODES:
             return np.array(image.convert("RGBA"), np.uint8)[..., :3].copy()
-        return np.array(image.convert("RGB"), np.uint8)
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
     except ValueError as error:
         if isinstance(error, ImageError):
             raise
@@ -151,17 +151,18 @@ def _decode(source: Path | bytes, max_pixels: int) -> Image.Image:
         raise ImageError(f"{name}: is empty (0 bytes); copy or download it again")
     too_large = f"the limit is {max_pixels} pixels; scale the image down or raise the limit"
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            width, height = image.size
-            if height * width > max_pixels:
-                raise ImageError(f"{name}: is {height}×{width} (height × width), {height * width} pixels; {too_large}")
-            image.load()
-            return ImageOps.exif_transpose(image)
+        image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
+        width, height = image.size
+        if height * width > max_pixels:
+            raise ImageError(f"{name}: is {height}×{width} (height × width), {height * width} pixels; {too_large}")
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name}: is larger than Pillow decodes safely; {too_large}") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ImageError(f"{name}: is not a readable image; expected {', '.join(IMAGE_SUFFIXES)} content") from error
     except MemoryError:
         raise

@@ -10,6 +10,8 @@ What the paper leaves open, and how it is read here (``docs/architecture.md`` ha
 
 from __future__ import annotations
 
+import json
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import prod
@@ -25,17 +27,21 @@ OUTPUT_STRIDE = 8
 INPUT_SCALE = 1 / 255
 """Normalization: images of 0…255 are multiplied by this; the first batch norm absorbs any mean."""
 
+MIN_MULTIPLIER, MAX_MULTIPLIER = 0.05, 5
 MAX_WIDTH = 4096
 MAX_BLOCKS = 64
+MAX_PYRAMID_GRIDS = 8
 MAX_PYRAMID_BIN = 64
+MAX_NAME_LENGTH = 100
 DEFAULT_PYRAMID_BINS = (1, 2, 3, 6)
 
 
 @dataclass(frozen=True)
 class BottleneckSpec:
-    """One bottleneck residual block (Table 1): 1×1 to ``hidden``, depth-wise 3×3 of ``stride``, linear 1×1 to ``width``.
+    """One bottleneck residual block (Table 1).
 
-    ``expansion`` is the nominal factor of Table 2; ``hidden`` is what the block really has, smaller where pruned.
+    A 1×1 convolution to ``hidden``, a depth-wise 3×3 of ``stride``, a linear 1×1 to ``width``. ``expansion`` is the
+    nominal factor of Table 2; ``hidden`` is what the block really has, smaller where pruned.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -122,7 +128,7 @@ class ContextNetSpec:
 
     def __post_init__(self) -> None:
         for complaint in _complaints(self):
-            raise WeightsError(f"network '{self.name}': {complaint}")
+            raise WeightsError(f"network {reprlib.repr(self.name)}: {complaint}")
 
     @property
     def size_multiple(self) -> int:
@@ -136,27 +142,44 @@ class ContextNetSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ContextNetSpec:
-        """Rebuild a network's description; raises ``WeightsError`` naming the first wrong field."""
+        """Rebuild a network's description from JSON values; nothing is converted, 19.0 is no number of classes.
+
+        Raises ``WeightsError`` naming the first wrong field.
+        """
         try:
-            return _ADAPTER.validate_python(dict(values))
+            return _ADAPTER.validate_json(json.dumps(values), strict=True)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "spec"
-            raise WeightsError(f"network description: {field}: {first['msg'].lower()}") from None
+            raise WeightsError(f"network description: {_first_fault(error)}") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise WeightsError(f"network description: not JSON values: {error}") from None
 
 
 _ADAPTER = TypeAdapter(ContextNetSpec)
 
 
+def _first_fault(error: ValidationError) -> str:
+    first = error.errors()[0]
+    if isinstance(cause := first.get("ctx", {}).get("error"), WeightsError):
+        return str(cause)
+    place = ".".join(str(part) for part in first["loc"]) or "the whole"
+    if first["type"] == "missing":
+        return f"'{place}' is missing"
+    if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
+        return f"'{place}' is no part of it; remove it"
+    return f"'{place}' is {reprlib.repr(first['input'])}: {first['msg']}"
+
+
 def _complaints(spec: ContextNetSpec) -> list[str]:
     """Everything that keeps ``spec`` from being a network, in words."""
     found = []
+    if not (1 <= len(spec.name) <= MAX_NAME_LENGTH and spec.name.isprintable()):
+        return [f"its name must be 1 to {MAX_NAME_LENGTH} printable characters"]
     if spec.context is None and len(spec.details) != 1:
         found.append("without a context branch there must be exactly one detail branch")
     if len(spec.fusion_widths) != (len(spec.details) if spec.context else 0):
         found.append("each detail branch beside a context branch needs one fusion width")
     if not 1 <= spec.num_classes <= 254:
-        found.append(f"{spec.num_classes} classes; 1 to 254 are possible")
+        found.append(f"{reprlib.repr(spec.num_classes)} classes; 1 to 254 are possible")
     if not 0 <= spec.dropout < 1:
         found.append(f"dropout {spec.dropout}; expected 0 to below 1")
     widths = [*spec.fusion_widths]
@@ -166,7 +189,8 @@ def _complaints(spec: ContextNetSpec) -> list[str]:
         widths += [spec.context.stem, spec.context.head]
         widths += [w for b in spec.context.blocks for w in (b.expansion, b.hidden, b.width)]
     if any(not 1 <= w <= MAX_WIDTH for w in widths):
-        found.append(f"widths {min(widths)} to {max(widths)}; 1 to {MAX_WIDTH} are possible")
+        least, most = reprlib.repr(min(widths)), reprlib.repr(max(widths))
+        found.append(f"widths {least} to {most}; 1 to {MAX_WIDTH} are possible")
     found += _stride_complaints(spec)
     return found
 
@@ -179,11 +203,14 @@ def _stride_complaints(spec: ContextNetSpec) -> list[str]:
         return ["input scales must be 1, 2, 4 or 8, and block strides 1 or 2"]
     strides = [b.stride for b in branches]
     if strides != sorted(strides, reverse=True) or len(set(strides)) != len(strides):
-        return [f"branches must run from the coarsest to the finest; their strides are {strides}"]
+        return [f"branches must run from the coarsest to the finest; their strides are {reprlib.repr(strides)}"]
     if (spec.details and strides[-1] != OUTPUT_STRIDE) or min(strides) < OUTPUT_STRIDE or max(strides) > 256:
         return [f"the finest branch must put out 1/{OUTPUT_STRIDE} of the image; the strides are {strides}"]
-    if spec.context and any(not 1 <= b <= MAX_PYRAMID_BIN for b in spec.context.pyramid_bins):
-        return [f"pyramid bins {spec.context.pyramid_bins}; 1 to {MAX_PYRAMID_BIN} are possible"]
+    if spec.context:
+        bins = spec.context.pyramid_bins
+        if len(bins) > MAX_PYRAMID_GRIDS or any(not 1 <= b <= MAX_PYRAMID_BIN for b in bins):
+            shown = reprlib.repr(bins)
+            return [f"pyramid bins {shown}; at most {MAX_PYRAMID_GRIDS} of 1 to {MAX_PYRAMID_BIN} are possible"]
     return []
 
 
@@ -208,8 +235,10 @@ class _Widths:
 
 _FULL = _Widths()
 
-# Of all widths that are multiples of eight and give the paper's parameter count within 0.5 %, those nearest to a
-# uniform scaling of Table 2 (least spread of the log ratios); tests/test_spec.py repeats the count.
+# The paper gives only the parameter counts of its two small networks. Six numbers are free here: the feature maps
+# that are 32, 48, 64 and 96 in the full network, the 128 of the last bottlenecks, and the 128 that head, detail branch
+# and fusion unit share. Of all multiples of eight that give the paper's count (batch norm counted) within 0.5 %, these
+# come nearest to a uniform scaling: least standard deviation of the six log ratios. tests/test_spec.py repeats it.
 _CN14_500 = _Widths(24, (24, 32, 48, 72, 96), 104, (24, 48, 104, 104), 104)
 _CN14_160 = _Widths(16, (16, 24, 24, 32, 56), 56, (16, 24, 56, 56), 56)
 
@@ -275,8 +304,8 @@ def variant(
     """
     if name not in _VARIANTS:
         raise ContextNetError(f"no network is called '{name}'; known: {', '.join(_VARIANTS)}")
-    if not 0.05 <= width <= 8:
-        raise ContextNetError(f"width multiplier {width}; 0.05 to 8 is possible")
+    if not MIN_MULTIPLIER <= width <= MAX_MULTIPLIER:
+        raise ContextNetError(f"width multiplier {width}; {MIN_MULTIPLIER} to {MAX_MULTIPLIER} is possible")
     build, widths = _VARIANTS[name]
     full_name = name if width == 1 else f"{name}-x{width:g}"
     spec = replace(build(full_name, widths.times(width)), num_classes=num_classes, dropout=dropout)

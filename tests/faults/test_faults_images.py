@@ -48,7 +48,9 @@ def _rgba() -> Image.Image:
 
 
 def _cmyk() -> Image.Image:
-    return Image.fromarray(np.array([[[0, 0, 0, 0], [255, 0, 0, 0]], [[0, 0, 0, 255], [51, 102, 0, 51]]], np.uint8), "CMYK")
+    return Image.fromarray(
+        np.array([[[0, 0, 0, 0], [255, 0, 0, 0]], [[0, 0, 0, 255], [51, 102, 0, 51]]], np.uint8), "CMYK"
+    )
 
 
 DEEP = np.array([[0, 255], [256, 65535]], np.uint16)
@@ -122,12 +124,11 @@ def test_damaged_exif_leaves_the_pixels_readable(tmp_path: Path) -> None:
     assert image.shape == (2, 2, 3)
 
 
-def test_first_of_several_frames_is_read(tmp_path: Path) -> None:
-    frames = [Image.fromarray(_three(np.full((16, 16), value, np.uint8))) for value in (40, 200)]
-    for name in ("frames.mpo", "frames.tif"):
-        path = tmp_path / name
-        frames[0].save(path, save_all=True, append_images=frames[1:])
-        assert np.all(read_image(path) == 40)
+@pytest.mark.parametrize("name", ["frames.mpo", "frames.tif"])
+def test_first_of_several_frames_is_read(tmp_path: Path, name: str) -> None:
+    first, second = (Image.fromarray(_three(np.full((16, 16), value, np.uint8))) for value in (40, 200))
+    first.save(tmp_path / name, save_all=True, append_images=[second])
+    np.testing.assert_array_equal(read_image(tmp_path / name), np.full((16, 16, 3), 40))
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 5000), (5000, 1), (31, 37), (127, 3)])

@@ -7,11 +7,20 @@ import sys
 from rich.console import Console
 from typer import Typer
 
+from contextnet.cli import data
+from contextnet.cli.demo import demo
+from contextnet.cli.evaluate import evaluate
+from contextnet.cli.info import info
+from contextnet.cli.models import models
+from contextnet.cli.predict import predict
+from contextnet.cli.submit import submit
 from contextnet.cli.train import train
 from contextnet.errors import ContextNetError
 
 app = Typer(name="contextnet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command()(train)
+for command in (demo, predict, evaluate, train, info, models, submit):
+    app.command()(command)
+app.add_typer(data.app, name="data")
 
 
 @app.callback()

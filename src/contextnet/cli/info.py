@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option
 
-from contextnet.cli.options import JsonFlag, parse_size
 from contextnet.cli.optional import require_torch
+from contextnet.cli.options import JsonFlag, parse_size
 from contextnet.spec import VARIANTS, ContextNetSpec, variant
 
 
@@ -75,7 +75,9 @@ def _print(facts: dict[str, Any]) -> None:
     height, width = facts["size_hw"]
     field = facts["receptive_field"]
     console.print(f"[bold]{facts['name']}[/bold], {facts['classes']} classes, image {height}×{width}")
-    console.print(f"parameters            {facts['parameters']:,} ({facts['parameters_folded']:,} with batch norm folded)")
+    console.print(
+        f"parameters            {facts['parameters']:,} ({facts['parameters_folded']:,} with batch norm folded)"
+    )
     console.print(f"multiply-adds         {facts['macs'] / 1e9:.2f} G")
     console.print(f"peak activations      {facts['peak_activation_mb']:.0f} MB (float32, one image)")
     seen = [f"{branch} branch {field[branch]} px" for branch in ("context", "detail") if field[branch]]
@@ -86,7 +88,7 @@ def _print(facts: dict[str, Any]) -> None:
     for heading in ("output channels", "repeats", "stride"):
         table.add_column(heading, justify="right")
     for row in facts["layers"]:
-        shape = " × ".join(str(n) for n in row["input_hwc"])
+        shape = "×".join(str(n) for n in row["input_hwc"])
         expansion = "-" if row["expansion"] is None else str(row["expansion"])
         numbers = [str(row[key]) for key in ("output_channels", "repeats", "stride")]
         table.add_row(row["part"], shape, row["operator"], expansion, *numbers)

@@ -10,19 +10,24 @@ from typing import Annotated
 from rich.console import Console
 from typer import Argument, Option
 
-from contextnet.files import write_atomically
+from contextnet.cli.optional import require_torch
+from contextnet.cli.options import Device
+from contextnet.files import write_text
 
 
 def train(
     recipe: Annotated[str, Argument(help="A recipe file (YAML), or the name of one that is shipped.")],
     output: Annotated[Path, Option(help="Folder of the run: weights, log, resolved recipe.")] = Path("runs/latest"),
     data: Annotated[str | None, Option(help="KIND:ROOT of the data set, in place of the recipe's.")] = None,
-    set_: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")] = None,
+    set_: Annotated[
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
+    ] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with the run in the output folder.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in the output folder.")] = False,
-    device: Annotated[str, Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Train a network; leaves best and last weights, scores and log in the output folder."""
+    require_torch("train")
     from contextnet.data.batches import decode_split
     from contextnet.data.sources import open_data
     from contextnet.recipes import find_recipe
@@ -39,7 +44,7 @@ def train(
     plan = read_recipe(folder.recipe if resume else find_recipe(recipe), overrides)
     training = open_data(plan.data.source, plan.data.train_split)
     validation = open_data(plan.data.source, plan.data.val_split)
-    write_atomically(folder.recipe, lambda file: file.write(write_recipe(plan).encode()) and None)
+    write_text(folder.recipe, write_recipe(plan))
     console.print(f"decoding {len(training)} samples of {training.name}")
     split = decode_split(training, unreadable_budget=plan.data.unreadable_budget)
     with Logbook(folder.log, console) as logbook:

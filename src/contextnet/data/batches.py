@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Event, Thread
 
 import numpy as np
 import torch
@@ -18,6 +21,10 @@ from contextnet.labels import LabelSet
 
 READ_TIMEOUT_S = 120.0
 DECODING_THREADS = 2
+READ_AHEAD = 4 * DECODING_THREADS
+
+Outcome = Future[Sample | DataError]
+"""What became of reading one sample, once it is known."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +78,10 @@ def decode_split(
                 raise DataError(
                     f"{outcome} ({len(skipped)} unreadable so far, 'data.unreadable_budget' allows {unreadable_budget})"
                 )
-        elif outcome.label is None:
-            raise DataError(f"{outcome.image_path}: has no ground truth; '{data.name}' cannot be trained on")
         else:
-            images.append(torch.from_numpy(np.ascontiguousarray(outcome.image.transpose(2, 0, 1))))
-            masks.append(torch.from_numpy(np.ascontiguousarray(outcome.label)))
+            image, mask = decode_sample(outcome, data.name)
+            images.append(image)
+            masks.append(mask)
         if progress:
             progress(index + 1, len(data))
     if not images:
@@ -83,30 +89,53 @@ def decode_split(
     return DecodedSplit(data.name, data.labels, data.licence, tuple(images), tuple(masks), tuple(skipped))
 
 
+def decode_sample(sample: Sample, data_name: str) -> tuple[Tensor, Tensor]:
+    """Turn a sample into uint8 tensors, image (3, H, W) and label (H, W); ``DataError`` without ground truth."""
+    if sample.label is None:
+        raise DataError(f"{sample.image_path}: has no ground truth; '{data_name}' cannot be trained on")
+    image = np.ascontiguousarray(sample.image.transpose(2, 0, 1))
+    return torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(sample.label))
+
+
 def _read_all(data: SegmentationData, timeout_s: float) -> Iterator[Sample | DataError]:
-    """Read ahead in threads, yield in order; errors about data are values, everything else is raised."""
+    """Read ahead in threads, yield in order; errors about data are values, everything else is raised.
 
-    def read(index: int) -> Sample | DataError:
-        try:
-            return data[index]
-        except DataError as error:
-            return error
-
-    executor = ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode")
+    A read that hangs cannot be stopped, so the threads are daemons, which nobody waits for when the program ends.
+    """
+    jobs: SimpleQueue[tuple[int, Outcome] | None] = SimpleQueue()
+    stop = Event()
+    for number in range(min(DECODING_THREADS, len(data))):
+        Thread(target=_read_jobs, args=(data, jobs, stop), name=f"decode-{number}", daemon=True).start()
+    pending: deque[Outcome] = deque()
+    submitted = 0
     try:
-        window = 4 * DECODING_THREADS
-        pending = [executor.submit(read, index) for index in range(min(window, len(data)))]
         for index in range(len(data)):
+            while submitted < min(index + READ_AHEAD, len(data)):
+                pending.append(Future())
+                jobs.put((submitted, pending[-1]))
+                submitted += 1
             try:
-                yield pending.pop(0).result(timeout=timeout_s)
+                yield pending.popleft().result(timeout=timeout_s)
             except FutureTimeoutError:
                 raise DataError(
                     f"sample {index} of '{data.name}' was not read within {timeout_s:g} s; check the disk"
                 ) from None
-            if index + window < len(data):
-                pending.append(executor.submit(read, index + window))
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+        stop.set()
+        for _ in range(DECODING_THREADS):
+            jobs.put(None)
+
+
+def _read_jobs(data: SegmentationData, jobs: SimpleQueue[tuple[int, Outcome] | None], stop: Event) -> None:
+    """Read one sample a job until stopped; None wakes a thread that waits for a job when there are no more."""
+    while (job := jobs.get()) is not None and not stop.is_set():
+        index, outcome = job
+        try:
+            outcome.set_result(data[index])
+        except DataError as error:
+            outcome.set_result(error)
+        except BaseException as error:
+            outcome.set_exception(error)
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> Tensor:

@@ -50,10 +50,14 @@ def wrong_numbering(counts: NDArray[np.int64], expected: LabelSet, labels: Label
         return None
     if expects_train_ids:
         return Suspicion(
-            "file ids", "these look like file ids (labelIds) where train ids are expected", "open labelIds instead"
+            "file ids",
+            "these look like file ids (labelIds) where train ids are expected",
+            "open the data as kind 'cityscapes', or make the labelTrainIds files anew",
         )
     return Suspicion(
-        "train ids", "these look like train ids where file ids (labelIds) are expected", "open labelTrainIds instead"
+        "train ids",
+        "these look like train ids where file ids (labelIds) are expected",
+        "open Cityscapes as kind 'cityscapes-trainids'; for a folder, give labels.yaml the ids that the masks hold",
     )
 
 

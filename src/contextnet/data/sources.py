@@ -35,7 +35,7 @@ def open_data(source: str, split: str, *, allow_missing: bool = False) -> Segmen
     if not colon or not root:
         raise DataError(f"data source '{source}': expected KIND:ROOT, as in camvid:/data/camvid; kinds: {_kinds()}")
     if kind not in SOURCES:
-        near = difflib.get_close_matches(kind, SOURCES, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(kind.lower(), SOURCES, n=1, cutoff=0.5)
         advice = f"did you mean '{near[0]}'? " if near else ""
         raise DataError(f"data source '{source}': unknown kind '{kind}'; {advice}kinds: {_kinds()}")
     data = SOURCES[kind](root, split)

@@ -77,14 +77,14 @@ def peak_activation_bytes(network: nn.Module, image: Tensor) -> int:
     with torch.no_grad(), _LiveMemory(known) as memory:
         memory.add(image)
         network(image)
-    return memory.peak_bytes
+    return int(memory.peak_bytes)
 
 
-class _LiveMemory(TorchDispatchMode):
+class _LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     """Counts the bytes of every storage from the operation that makes it until Python lets it go."""
 
     def __init__(self, known: set[int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._known = known
         self._live_bytes = 0
         self.peak_bytes = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from contextnet.models.blocks import conv_unit
@@ -25,6 +26,20 @@ class FusionUnit(nn.Module):
 
     def forward(self, context: Tensor, detail: Tensor) -> Tensor:
         """Fuse (N, C1, H / factor, W / factor) and (N, C2, H, W) into (N, width, H, W)."""
-        raised = self.smooth(upscale(context, self.factor))
+        raised = self._smooth(upscale(context, self.factor))
         fused: Tensor = self.act(self.context(raised) + self.detail(detail))
         return fused
+
+    def _smooth(self, raised: Tensor) -> Tensor:
+        """Run the dilated convolution, in float32 where its bfloat16 gradient cannot be trusted.
+
+        On a CPU, oneDNN's weight gradient of a dilated depth-wise convolution in bfloat16 reads memory that nothing
+        wrote (PyTorch 2.13): now and then a gradient of 1e30.
+        """
+        smoothed: Tensor
+        if self.training and raised.device.type == "cpu":
+            with torch.autocast("cpu", enabled=False):
+                smoothed = self.smooth(raised.float())
+        else:
+            smoothed = self.smooth(raised)
+        return smoothed

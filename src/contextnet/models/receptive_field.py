@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from contextnet.spec import ContextBranchSpec, ContextNetSpec, DetailBranchSpec
 
@@ -41,7 +42,7 @@ def _width(interval: Interval) -> int:
 def _through_context(spec: ContextNetSpec, branch: ContextBranchSpec, cell: int) -> Interval:
     interval = (cell, cell)
     strides = [branch.stride, *(detail.stride for detail in spec.details)]
-    for coarse, fine in reversed(list(zip(strides, strides[1:], strict=False))):
+    for coarse, fine in reversed(list(pairwise(strides))):
         factor = coarse // fine
         interval = _conv(interval, stride=1, dilation=factor)
         interval = _upscale(interval, factor)

@@ -1,17 +1,20 @@
 """Weights files: safetensors whose metadata says everything needed to rebuild and use the network.
 
-The header's metadata has these keys, each JSON: ``format`` (version), ``spec``, ``labels``, ``normalization``,
-``training`` (data, split, mIoU, command), ``licence``, and ``checksum``, the SHA-256 over tensors and metadata. Nothing here ever loads a pickle.
+The header's metadata has these keys, each JSON: ``spec``, ``labels``, ``normalization``, ``training`` (data, split,
+mIoU, command) and ``licence``; beside them, as plain text, ``format`` (version) and ``checksum``, the SHA-256 over
+tensors and metadata. Nothing here ever loads a pickle, and no network is allocated before the file's own tensors are
+known to fill it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -28,6 +31,9 @@ from contextnet.spec import INPUT_SCALE, ContextNetSpec
 FORMAT = "contextnet-weights-1"
 NORMALIZATION = {"scale": INPUT_SCALE}
 MAX_HEADER_BYTES = 100_000_000
+_LENGTH_BYTES = 8
+_SHOWN_COMPLAINTS = 8
+_METADATA_KEYS = {"spec", "labels", "normalization", "training", "licence"}
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,29 @@ class Weights:
     licence: str = ""
 
     def build(self) -> ContextNet:
-        """Rebuild the network from its own spec, in evaluation mode."""
-        network = ContextNet(self.spec)
-        load_strictly(network, self.tensors, f"weights of '{self.spec.name}'")
+        """Rebuild the network from its own spec, in evaluation mode.
+
+        Raises ``WeightsError`` naming every tensor that the spec and the file do not agree on.
+        """
+        network = _outline(self.spec)
+        _refuse_mismatch(network, self.tensors, f"weights of '{self.spec.name}'")
+        # Every parameter and buffer is in the state dict, so that nothing stays uninitialized.
+        network.to_empty(device="cpu")
+        network.load_state_dict(dict(self.tensors), strict=True)
         return network.eval()
 
 
 def write_weights(path: Path, weights: Weights) -> None:
-    """Write ``weights`` atomically. Raises ``WeightsError`` when a tensor holds NaN or infinity."""
+    """Write ``weights`` atomically.
+
+    Raises ``WeightsError`` when a tensor holds NaN or infinity, or when the parts do not belong together, so that
+    the file could not be read again.
+    """
     broken = [n for n, t in weights.tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if broken:
         raise WeightsError(f"{path}: not written: '{broken[0]}' holds NaN or infinity")
+    _refuse_other_classes(path, weights.spec, weights.labels)
+    _refuse_mismatch(_outline(weights.spec), weights.tensors, f"{path}: not written")
     metadata = {
         "spec": json.dumps(weights.spec.to_json()),
         "labels": json.dumps(weights.labels.to_json()),
@@ -68,36 +86,27 @@ def read_weights(path: Path) -> Weights:
     Raises ``WeightsError`` naming the file when it is missing, a pickle, damaged, or of another format.
     """
     tensors, metadata = read_tensors(path, FORMAT)
-    missing = {"spec", "labels", "normalization", "training", "licence"} - metadata.keys()
+    missing = _METADATA_KEYS - metadata.keys()
     if missing:
         raise WeightsError(f"{path}: its metadata lacks {sorted(missing)}; export it anew with this version")
-    if _parse(path, metadata, "normalization") != NORMALIZATION:
+    values = {key: _parse(path, metadata, key) for key in sorted(_METADATA_KEYS)}
+    if values["normalization"] != NORMALIZATION:
         raise WeightsError(f"{path}: normalization {metadata['normalization']}; this version expects {NORMALIZATION}")
+    training, licence = values["training"], values["licence"]
+    if not isinstance(training, dict) or not isinstance(licence, str):
+        raise WeightsError(f"{path}: its metadata fields 'training' and 'licence' must be a JSON object and a text")
     try:
-        spec = ContextNetSpec.from_json(_parse(path, metadata, "spec"))
-        labels = LabelSet.from_json(_parse(path, metadata, "labels"))
+        spec = ContextNetSpec.from_json(values["spec"])
+        labels = LabelSet.from_json(values["labels"])
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from None
-    if spec.num_classes != labels.num_classes:
-        raise WeightsError(
-            f"{path}: the network scores {spec.num_classes} classes but its label set has {labels.num_classes}"
-        )
-    return Weights(spec, labels, tensors, _parse(path, metadata, "training"), str(_parse(path, metadata, "licence")))
+    _refuse_other_classes(path, spec, labels)
+    return Weights(spec, labels, tensors, training, licence)
 
 
 def load_strictly(network: torch.nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Load every tensor or none. Raises ``WeightsError`` naming each key that is missing, left over or misshapen."""
-    expected = network.state_dict()
-    complaints = [f"'{n}' is missing" for n in expected.keys() - tensors.keys()]
-    complaints += [f"'{n}' is not part of the network" for n in tensors.keys() - expected.keys()]
-    complaints += [
-        f"'{n}' has shape {tuple(tensors[n].shape)}, the network needs {tuple(expected[n].shape)}"
-        for n in expected.keys() & tensors.keys()
-        if tensors[n].shape != expected[n].shape
-    ]
-    if complaints:
-        shown = "; ".join(sorted(complaints)[:8]) + (f"; and {len(complaints) - 8} more" if len(complaints) > 8 else "")
-        raise WeightsError(f"{source}: {shown}")
+    """Load every tensor or none. Raises ``WeightsError`` naming each one that is missing, left over or unlike."""
+    _refuse_mismatch(network, tensors, source)
     network.load_state_dict(dict(tensors), strict=True)
 
 
@@ -112,16 +121,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 def read_tensors(path: Path, file_format: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read what ``write_tensors`` wrote; raises ``WeightsError`` naming the file and what is wrong with it."""
-    try:
-        payload = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
-    _refuse_foreign(path, payload)
+    payload = _read_payload(path)
     try:
         tensors = load_tensors(payload)
         metadata = _metadata(payload)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise WeightsError(f"{path}: damaged or hostile safetensors file: {error}") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"{path}: damaged or hostile safetensors file: {error}; fetch it again") from None
     if metadata.get("format") != file_format:
         raise WeightsError(
             f"{path}: format '{metadata.get('format', 'none')}'; expected '{file_format}', as this project writes it"
@@ -132,20 +137,79 @@ def read_tensors(path: Path, file_format: str) -> tuple[dict[str, Tensor], dict[
     return tensors, metadata
 
 
-def _refuse_foreign(path: Path, payload: bytes) -> None:
-    if len(payload) < 8:
-        raise WeightsError(f"{path}: {len(payload)} bytes long, no safetensors file")
-    if payload[:2] in {b"PK", b"\x1f\x8b"} or payload[:1] == b"\x80":
+def _outline(spec: ContextNetSpec) -> ContextNet:
+    """Build the network on the meta device: names, shapes and dtypes without memory, whatever widths a file claims."""
+    with torch.device("meta"):
+        return ContextNet(spec)
+
+
+def _refuse_mismatch(network: torch.nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    expected = network.state_dict()
+    complaints = [f"'{n}' is missing" for n in expected.keys() - tensors.keys()]
+    complaints += [f"'{n}' is not part of the network" for n in tensors.keys() - expected.keys()]
+    for name in expected.keys() & tensors.keys():
+        found, needed = tensors[name], expected[name]
+        if found.shape != needed.shape:
+            complaints.append(f"'{name}' has shape {tuple(found.shape)}, the network needs {tuple(needed.shape)}")
+        elif (found.is_floating_point(), found.is_complex()) != (needed.is_floating_point(), needed.is_complex()):
+            complaints.append(f"'{name}' has dtype {found.dtype}, the network needs {needed.dtype}")
+    if complaints:
+        left_off = len(complaints) - _SHOWN_COMPLAINTS
+        more = f"; and {left_off} more" if left_off > 0 else ""
+        raise WeightsError(f"{source}: {'; '.join(sorted(complaints)[:_SHOWN_COMPLAINTS])}{more}")
+
+
+def _refuse_other_classes(path: Path, spec: ContextNetSpec, labels: LabelSet) -> None:
+    if spec.num_classes != labels.num_classes:
+        raise WeightsError(
+            f"{path}: the network scores {spec.num_classes} classes but its label set has {labels.num_classes}"
+        )
+
+
+def _read_payload(path: Path) -> bytes:
+    """Read the whole file, unless its first bytes already show that it is something else."""
+    try:
+        if path.is_dir():
+            raise WeightsError(f"{path}: is a folder; give the weights file in it")
+        with path.open("rb") as file:
+            _refuse_foreign(path, file.read(_LENGTH_BYTES + 1), os.fstat(file.fileno()).st_size)
+            file.seek(0)
+            return file.read()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _refuse_foreign(path: Path, start: bytes, file_bytes: int) -> None:
+    """Refuse what cannot be safetensors: the header's length, then the header, a JSON object.
+
+    The length's own bytes may well look like the mark of a pickle or an archive, so they alone prove nothing.
+    """
+    header_bytes = int.from_bytes(start[:_LENGTH_BYTES], "little")
+    if header_bytes <= min(MAX_HEADER_BYTES, file_bytes - _LENGTH_BYTES) and start[_LENGTH_BYTES:] == b"{":
+        return
+    if start[:2] in {b"PK", b"\x1f\x8b"} or start[:1] == b"\x80":
         raise WeightsError(f"{path}: a pickle or archive, which may run code when loaded; only safetensors is read")
-    header = int.from_bytes(payload[:8], "little")
-    if header > min(MAX_HEADER_BYTES, len(payload) - 8):
-        raise WeightsError(f"{path}: its header claims {header} bytes of {len(payload)}; truncated or not safetensors")
+    if file_bytes <= _LENGTH_BYTES:
+        raise WeightsError(f"{path}: {file_bytes} bytes long, no safetensors file; fetch it again")
+    raise WeightsError(
+        f"{path}: truncated or no safetensors file: its header would be {header_bytes} of {file_bytes} bytes and JSON"
+    )
 
 
 def _metadata(payload: bytes) -> dict[str, str]:
-    length = int.from_bytes(payload[:8], "little")
-    header = json.loads(payload[8 : 8 + length])
-    return cast("dict[str, str]", header.get("__metadata__", {}))
+    """Read the header's metadata; raises ``ValueError`` when a key stands twice anywhere in the header."""
+    length = int.from_bytes(payload[:_LENGTH_BYTES], "little")
+    header = json.loads(payload[_LENGTH_BYTES : _LENGTH_BYTES + length], object_pairs_hook=_unique)
+    return dict(header.get("__metadata__") or {})
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"key '{name}' stands twice in the header")
+        values[name] = value
+    return values
 
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -161,9 +225,9 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str
 def _parse(path: Path, metadata: Mapping[str, str], key: str) -> Any:
     try:
         return json.loads(metadata[key])
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         raise WeightsError(f"{path}: its metadata field '{key}' is not JSON") from None
 
 
-def _write(file: Any, payload: bytes) -> None:
+def _write(file: BinaryIO, payload: bytes) -> None:
     file.write(payload)

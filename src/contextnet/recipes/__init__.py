@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from contextnet.errors import RecipeError
@@ -21,5 +22,9 @@ def find_recipe(name_or_path: str) -> Path:
         return shipped
     path = Path(name_or_path)
     if not path.is_file():
-        raise RecipeError(f"'{name_or_path}' is neither a file nor a shipped recipe ({', '.join(recipe_names())})")
+        near = difflib.get_close_matches(name_or_path, recipe_names(), n=1, cutoff=0.6)
+        advice = f"; did you mean '{near[0]}'?" if near else ""
+        raise RecipeError(
+            f"'{name_or_path}' is neither a file nor a shipped recipe ({', '.join(recipe_names())}){advice}"
+        )
     return path

@@ -92,7 +92,9 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, cell_hw: tuple[int,
     for index, picture in enumerate(pictures):
         tile = Image.fromarray(picture)
         scale = min(width / tile.width, height / tile.height)
-        tile = tile.resize((max(1, round(tile.width * scale)), max(1, round(tile.height * scale))), Image.Resampling.BOX)
+        tile = tile.resize(
+            (max(1, round(tile.width * scale)), max(1, round(tile.height * scale))), Image.Resampling.BOX
+        )
         left = gap + (index % columns) * (width + gap) + (width - tile.width) // 2
         top = gap + (index // columns) * (height + gap) + (height - tile.height) // 2
         sheet.paste(tile, (left, top))

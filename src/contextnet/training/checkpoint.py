@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from contextnet.errors import RunError
+from contextnet.errors import RunError, TrainingError
 from contextnet.models.storage import load_strictly, read_tensors, write_tensors
 
 FORMAT = "contextnet-training-state-1"
@@ -39,35 +40,50 @@ def save_state(
     optimizer: Optimizer,
     progress: Progress,
 ) -> None:
-    """Write network, averaged weights, optimizer and progress atomically."""
+    """Write network, averaged weights, optimizer and progress atomically.
+
+    Raises ``TrainingError`` when a tensor holds NaN or infinity: the state before stays what can be resumed.
+    """
     tensors = {f"network.{n}": t for n, t in network.state_dict().items()}
     tensors |= {f"averaged.{n}": t for n, t in (averaged or {}).items()}
     for index, parameter in enumerate(_parameters(optimizer)):
         slots = optimizer.state.get(parameter, {})
         tensors |= {f"optimizer.{index}.{key}": slot for key, slot in slots.items()}
-    write_tensors(path, tensors, {"progress": json.dumps(asdict(progress))}, FORMAT)
+    broken = [n for n, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+    if broken:
+        raise TrainingError(f"{path}: not written: '{broken[0]}' holds NaN or infinity; lower the learning rate")
+    metadata = {"progress": json.dumps(asdict(progress)), "optimizer": type(optimizer).__name__}
+    write_tensors(path, tensors, metadata, FORMAT)
 
 
-def load_state(
-    path: Path, network: nn.Module, averaged: dict[str, Tensor] | None, optimizer: Optimizer
-) -> Progress:
+def load_state(path: Path, network: nn.Module, averaged: dict[str, Tensor] | None, optimizer: Optimizer) -> Progress:
     """Load what ``save_state`` wrote into the same parts and return the progress.
 
     Raises ``WeightsError`` when the file is damaged or the network differs, ``RunError`` when the recipe changed what
-    is averaged.
+    is averaged or the optimizer.
     """
     tensors, metadata = read_tensors(path, FORMAT)
-    load_strictly(network, _below(tensors, "network."), str(path))
     stored = _below(tensors, "averaged.")
     if bool(stored) != (averaged is not None):
         raise RunError(f"{path}: 'ema_decay' was switched since; resume with the run's own recipe")
-    if averaged is not None:
-        averaged.update(stored)
+    stored_kind, kind = metadata.get("optimizer", ""), type(optimizer).__name__
+    if stored_kind not in {"", kind}:
+        raise RunError(f"{path}: was written with {stored_kind}, not {kind}; resume with the run's own recipe")
+    load_strictly(network, _below(tensors, "network."), str(path))
+    for name, tensor in (averaged or {}).items():
+        tensor.copy_(stored[name])
     for index, parameter in enumerate(_parameters(optimizer)):
         slots = _below(tensors, f"optimizer.{index}.")
         if slots:
-            optimizer.state[parameter] = {key: slot.to(parameter.device) if slot.ndim else slot for key, slot in slots.items()}
+            optimizer.state[parameter] = {key: _like(parameter, slot) for key, slot in slots.items()}
     return Progress(**json.loads(metadata["progress"]))
+
+
+def _like(parameter: Tensor, slot: Tensor) -> Tensor:
+    """Put a slot on its parameter's device in the parameter's memory layout; step counters stay as they are."""
+    if slot.ndim == 0:
+        return slot
+    return torch.empty_like(parameter, dtype=slot.dtype, memory_format=torch.preserve_format).copy_(slot)
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -23,6 +23,7 @@ class TensorFlowRMSprop(Optimizer):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float,
+        *,
         discount: float = 0.9,
         momentum: float = 0.9,
         epsilon: float = 1.0,
@@ -83,10 +84,12 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
 def build_optimizer(network: nn.Module, options: OptimizerOptions) -> Optimizer:
     """Build the optimizer that a recipe names, over all parameters of ``network``."""
     groups = decay_groups(network, options.weight_decay)
+    rate = options.learning_rate
     if isinstance(options, RMSpropOptions):
         return TensorFlowRMSprop(
-            groups, options.learning_rate, options.discount, options.momentum, options.epsilon, options.weight_decay
+            groups, rate, discount=options.discount, momentum=options.momentum, epsilon=options.epsilon
         )
     if isinstance(options, AdamWOptions):
-        return AdamW(groups, options.learning_rate, betas=options.betas, weight_decay=options.weight_decay)
-    return SGD(groups, options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay, nesterov=options.nesterov)
+        return AdamW(groups, rate, betas=options.betas)
+    # PyTorch refuses Nesterov's step without momentum, where both are the same.
+    return SGD(groups, rate, momentum=options.momentum, nesterov=options.nesterov and options.momentum > 0)

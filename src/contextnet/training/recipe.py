@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from contextnet.data.augmentation import AugmentationRanges
 from contextnet.errors import RecipeError
-from contextnet.spec import ContextNetSpec, variant
+from contextnet.spec import VARIANTS, ContextNetSpec, variant
+from contextnet.training.recipe_faults import explain
+from contextnet.training.recipe_yaml import read_values
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
+Side = Annotated[int, Field(ge=8, le=8192)]
+# YAML has lists only, so a pair is not held to being a tuple; its numbers are still strict.
+SizePair = Annotated[tuple[Side, Side], Field(strict=False)]
+PositivePair = Annotated[tuple[Positive, Positive], Field(strict=False)]
+SharePair = Annotated[tuple[Share, Share], Field(strict=False)]
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class NetworkOptions(_Options):
@@ -31,6 +36,18 @@ class NetworkOptions(_Options):
     pyramid_pooling: bool = False
     auxiliary: bool = True
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    @field_validator("variant")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in VARIANTS:
+            raise ValueError(f"no network is called '{name}'; known: {', '.join(VARIANTS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _buildable(self) -> NetworkOptions:
+        self.spec(num_classes=1)
+        return self
 
     def spec(self, num_classes: int) -> ContextNetSpec:
         """Describe the network for a number of classes."""
@@ -56,8 +73,8 @@ class DataOptions(_Options):
 class AugmentationOptions(_Options):
     """Crop size (height, width) and the ranges of random changes (section 3.1); see ``AugmentationRanges``."""
 
-    crop_hw: Size
-    scale: tuple[Positive, Positive] = (0.5, 2.0)
+    crop_hw: SizePair
+    scale: PositivePair = (0.5, 2.0)
     flip: Share = 0.5
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.03
     saturation: Share = 0.4
@@ -103,7 +120,7 @@ class AdamWOptions(_Options):
 
     kind: Literal["adamw"]
     learning_rate: Positive = 0.002
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: SharePair = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
 
 
@@ -144,7 +161,7 @@ class Recipe(_Options):
     schedule: ScheduleOptions = ScheduleOptions()
     batch_size: Annotated[int, Field(ge=1)] = 16
     epochs: Annotated[int, Field(ge=1)] = 1000
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     validate_every: Annotated[int, Field(ge=1)] = 1
@@ -156,10 +173,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises ``RecipeError`` naming file, key, what is wrong with it and the nearest valid key.
     """
-    values = _read_yaml(path)
-    for override in overrides:
-        _apply_override(values, override)
-    return parse_recipe(values, str(path))
+    return parse_recipe(read_values(path, overrides), str(path))
 
 
 def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
@@ -167,58 +181,9 @@ def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"{source}: {_explain(error)}") from None
+        raise RecipeError(f"{source}: {explain(error, Recipe)}") from None
 
 
 def write_recipe(recipe: Recipe) -> str:
     """Write a recipe as YAML with every default spelled out; ``parse_recipe`` reads it back to an equal recipe."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not plain YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of keys to values")
-    return values
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise RecipeError(f"'{override}': write an override as key=value, for example epochs=60")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RecipeError(f"'{override}': the value is not plain YAML") from None
-    *parents, last = key.split(".")
-    table = values
-    for parent in parents:
-        inner = table.setdefault(parent, {})
-        if not isinstance(inner, dict):
-            raise RecipeError(f"'{override}': '{parent}' is a value and has no '{last}'")
-        table = inner
-    table[last] = value
-
-
-def _explain(error: ValidationError) -> str:
-    """Say the first complaint in one line, with the nearest valid key for a misspelt one."""
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"] if part not in {"rmsprop", "adamw", "sgd"}]
-    key = ".".join(location)
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], _known_keys(), n=1, cutoff=0.0)
-        return f"unknown key '{key}'; the nearest valid key is '{near[0]}'"
-    message = first["msg"].removeprefix("Value error, ")
-    found = "" if first["type"] == "missing" else f", found {first['input']!r}"
-    return f"'{key}': {message[0].lower()}{message[1:]}{found}"
-
-
-def _known_keys() -> list[str]:
-    tables = [Recipe, NetworkOptions, DataOptions, AugmentationOptions, LossOptions, ScheduleOptions]
-    tables += [RMSpropOptions, AdamWOptions, SGDOptions]
-    return [name for table in tables for name in table.model_fields]

@@ -62,7 +62,9 @@ def prepare_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolde
     if resume and not folder.last_state.exists():
         raise RunError(f"{root}: holds no run to resume ('{folder.last_state.name}' is missing)")
     if present and not (resume or overwrite):
-        raise RunError(f"{root}: already holds a run ('{present[0]}'); go on with --resume or start anew with --overwrite")
+        raise RunError(
+            f"{root}: already holds a run ('{present[0]}'); go on with --resume or start anew with --overwrite"
+        )
     if overwrite:
         for name in present:
             (root / name).unlink()

@@ -205,7 +205,7 @@ _FAMILY: dict[Surface, int] = {
 
 def _tiles(rng: np.random.Generator) -> tuple[NDArray[np.uint8], ...]:
     """Draw the grain of the four families, and its averages over 4 × 4 and 16 × 16."""
-    grain = 0.5 + 0.22 * rng.standard_normal((TILE, TILE)) + 0.25 * (fractal_noise(rng, (TILE, TILE), 32, 4) - 0.5)
+    grain = 0.5 + 0.17 * rng.standard_normal((TILE, TILE)) + 0.25 * (fractal_noise(rng, (TILE, TILE), 32, 4) - 0.5)
     families = [grain, _slabs(rng, int(rng.choice([16, 32, 64]))), _grass(rng), _slabs(rng, 8)]
     finest = np.clip(np.stack(families) * 63, 0, 63)
     coarser = [finest.reshape(4, TILE // n, n, TILE // n, n).mean((2, 4)) for n in (4, 16)]
@@ -245,7 +245,7 @@ def _palette(rng: np.random.Generator, light: Light) -> NDArray[np.uint32]:
         Surface.CYCLE_LANE: np.array([150.0, 82, 70]) if rng.random() < 0.6 else asphalt * 1.05,
         Surface.PATCH: asphalt * 0.8,
     }
-    contrast = {s: 0.55 for s in Surface} | {Surface.GRASS: 1.2, Surface.COBBLES: 0.9, Surface.PAVING: 0.7}
+    contrast = {s: 0.42 for s in Surface} | {Surface.GRASS: 1.2, Surface.COBBLES: 0.9, Surface.PAVING: 0.7}
     lit_level = round(LIGHT_LEVELS * light.sun[1])
     shade = (np.arange(SHADES) - 63.5) / 63.5
     table = np.zeros((2, len(Surface), SHADES, 4), np.uint8)

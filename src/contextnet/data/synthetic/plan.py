@@ -120,11 +120,11 @@ def _side(
         track = _lay_track(lay, bed)
         if bed == Surface.GRASS:
             lay(0.2, Surface.CURB)
-    elif rng.random() < 0.3:
+    elif rng.random() < 0.4:
         lay(0.12, Surface.MARKING)
         lay(float(rng.uniform(1.3, 1.8)), Surface(int(rng.choice([Surface.ASPHALT, Surface.CYCLE_LANE]))))
     parking = None
-    if not has_track or rng.random() < 0.25:
+    if rng.random() < (0.15 if has_track else 0.5):
         parking = lay(float(rng.uniform(2.1, 2.5)), Surface(int(rng.choice([Surface.ASPHALT, Surface.COBBLES]))))
     curb = at
     lay(0.18, Surface.CURB)
@@ -134,7 +134,7 @@ def _side(
         lay(float(rng.uniform(1.4, 3.2)), Surface.GRASS)
         lawn = (lawn_start, at)
     pavement_start = at
-    lay(float(rng.uniform(2.2, 4.6)), Surface.PAVING)
+    lay(float(rng.uniform(2.8, 5.6)), Surface.PAVING)
     pavement = (pavement_start, at)
     garden = None
     if rng.random() < 0.45:

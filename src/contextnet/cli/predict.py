@@ -1,0 +1,56 @@
+"""``contextnet predict``: label image files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer import Argument, Option
+
+from contextnet.cli.networks import open_network
+from contextnet.cli.options import Device, JsonFlag
+from contextnet.cli.prediction import PredictionSummary, list_inputs, predict_files
+from contextnet.cli.progress import progress_bar
+
+
+def predict(
+    weights: Annotated[str, Argument(help="A shipped network or a weights file.")],
+    inputs: Annotated[list[Path], Argument(help="Image files and folders of them.")],
+    output: Annotated[Path, Option(help="Folder for the results.")],
+    as_json: JsonFlag = False,
+    device: Device = "cpu",
+) -> None:
+    """Label images: a label PNG, a colour PNG and an overlay with a legend for each, and one sheet of all.
+
+    Images that cannot be read are named, the others are labelled, and the exit code is 2.
+    """
+    files = list_inputs(inputs)
+    predictor, labels = open_network(weights, device, "predict")
+    with progress_bar("labelling") as progress:
+        summary = predict_files(predictor, labels, files, output, progress)
+    if as_json:
+        print(json.dumps(summary.to_json(), indent=2))  # noqa: T201
+    else:
+        _print(summary)
+    for failure in summary.failures:
+        Console(stderr=True, soft_wrap=True).print(f"error: {failure}", style="red", markup=False, highlight=False)
+    if summary.failures:
+        raise typer.Exit(2)
+
+
+def _print(summary: PredictionSummary) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("class", "share of pixels", box=None)
+    for name, share in summary.class_shares.items():
+        table.add_row(name, f"{100 * share:.2f} %")
+    console.print(table)
+    console.print(
+        f"{summary.images} images labelled, median {summary.median_latency_ms:.0f} ms an image in the network; "
+        f"labels, colours and overlays in {summary.output}"
+    )
+    if summary.sheet:
+        console.print(f"at a glance: {summary.sheet}")

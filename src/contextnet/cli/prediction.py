@@ -1,0 +1,133 @@
+"""Labelling many files: where each result goes, what is drawn, what is summed up."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contextnet.errors import DataError, ImageError
+from contextnet.evaluation.predictor import Predictor
+from contextnet.images import image_files, read_image, write_png
+from contextnet.labels import LabelSet
+from contextnet.runtime.drawing import captioned, contact_sheet, overlay, with_legend
+from contextnet.runtime.segmentation import Segmentation
+
+SHEET_IMAGES = 12
+SHEET_CELL_HW = (300, 400)
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """An image to label and the name of its results, relative to the output folder and without a suffix."""
+
+    path: Path
+    name: Path
+
+
+@dataclass(frozen=True)
+class PredictionSummary:
+    """What was labelled: shares of pixels are 0..1 over all images; ``failures`` are sentences, one a file."""
+
+    images: int
+    output: str
+    sheet: str | None
+    median_latency_ms: float
+    class_shares: dict[str, float]
+    failures: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the summary as plain JSON values."""
+        return asdict(self)
+
+
+def list_inputs(inputs: Sequence[Path]) -> list[InputFile]:
+    """List the images of files and folders; a folder's inner folders are kept in the names of the results.
+
+    Raises ``DataError`` when an input does not exist, a folder holds no image, or two images would share a name.
+    """
+    files: list[InputFile] = []
+    for given in inputs:
+        if given.is_dir():
+            found = image_files(given)
+            if not found:
+                raise DataError(f"{given}: holds no image; PNG, JPEG, BMP, WebP, TIFF and PPM are read")
+            files += [InputFile(path, path.relative_to(given).with_suffix("")) for path in found]
+        elif given.is_file():
+            files.append(InputFile(given, Path(given.stem)))
+        else:
+            raise DataError(f"{given}: no such file or folder")
+    owner: dict[Path, Path] = {}
+    for file in files:
+        other = owner.setdefault(file.name, file.path)
+        if other != file.path:
+            raise DataError(f"{file.path} and {other} would both be written as '{file.name}'; label them one by one")
+    return files
+
+
+def predict_files(
+    predictor: Predictor,
+    labels: LabelSet,
+    files: Sequence[InputFile],
+    output: Path,
+    progress: Callable[[int, int], None],
+) -> PredictionSummary:
+    """Label every file and write ``labels/``, ``color/``, ``overlay/`` and ``sheet.png`` below ``output``.
+
+    Label PNGs hold the label set's file ids, as the data set's own masks do. A file that cannot be read is noted and
+    passed over; everything else is raised.
+    """
+    failures: list[str] = []
+    latencies_ms: list[float] = []
+    counts = np.zeros(256, np.int64)
+    tiles: list[NDArray[np.uint8]] = []
+    on_sheet = set(np.linspace(0, len(files) - 1, min(SHEET_IMAGES, len(files))).round().astype(int).tolist())
+    for index, file in enumerate(files):
+        try:
+            image = read_image(file.path)
+        except ImageError as error:
+            failures.append(str(error))
+            continue
+        result = segment(predictor, labels, image)
+        picture = write_results(result, image, file.name, output)
+        latencies_ms.append(result.latency_ms)
+        counts += np.bincount(result.labels.ravel(), minlength=256)
+        if index in on_sheet:
+            tiles.append(captioned(picture, file.name.name))
+        progress(index + 1, len(files))
+    sheet = _write_sheet(tiles, output)
+    shares = counts[: labels.num_classes] / max(1, int(counts.sum()))
+    named = {n: float(s) for n, s in zip(labels.names, shares, strict=True)}
+    median_ms = statistics.median(latencies_ms) if latencies_ms else 0.0
+    return PredictionSummary(len(latencies_ms), str(output), sheet, median_ms, named, tuple(failures))
+
+
+def segment(predictor: Predictor, labels: LabelSet, image: NDArray[np.uint8]) -> Segmentation:
+    """Label one image, uint8 (H, W, 3) RGB, and time it."""
+    started = time.perf_counter()
+    predicted = predictor.labels(image)
+    return Segmentation(predicted, labels, (time.perf_counter() - started) * 1000)
+
+
+def write_results(result: Segmentation, image: NDArray[np.uint8], name: Path, output: Path) -> NDArray[np.uint8]:
+    """Write the three pictures of one result and give the overlay with its legend."""
+    picture = with_legend(overlay(image, result.labels, result.label_set), result.labels, result.label_set)
+    for folder, pixels in (("labels", result.file_ids()), ("color", result.colors()), ("overlay", picture)):
+        target = output / folder / name.parent / f"{name.name}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_png(target, pixels)
+    return picture
+
+
+def _write_sheet(tiles: Sequence[NDArray[np.uint8]], output: Path) -> str | None:
+    if not tiles:
+        return None
+    path = output / "sheet.png"
+    write_png(path, contact_sheet(tiles, columns=4, cell_hw=SHEET_CELL_HW))
+    return str(path)

@@ -1,0 +1,166 @@
+"""Who drives, walks and parks where."""
+
+from __future__ import annotations
+
+from math import pi
+
+import numpy as np
+
+from contextnet.data.synthetic.bodies import Thing
+from contextnet.data.synthetic.fleet import Fleet
+from contextnet.data.synthetic.path import CameraPath
+from contextnet.data.synthetic.plan import BEHIND_M, Plan, Side
+from contextnet.data.synthetic.tracks import TURNED_ROUND, Track
+
+VIEW_M = 150.0
+_LENGTH_M = {"car": 5.0, "truck": 9.5, "bus": 12.5, "tram": 24.0, "motorcycle": 2.2, "bicycle": 2.0}
+_ALL_KINDS = ("car", "truck", "car", "bus", "motorcycle", "car", "bicycle", "car")
+
+
+class Traffic:
+    """Fills the street with moving and parked vehicles and with people."""
+
+    def __init__(
+        self, rng: np.random.Generator, plan: Plan, path: CameraPath, fleet: Fleet, duration_s: float
+    ) -> None:
+        self._rng, self._plan, self._path, self._fleet, self._duration_s = rng, plan, path, fleet, duration_s
+        self.things: list[Thing] = []
+
+    def fill(self) -> list[Thing]:
+        """Place everybody."""
+        self._own_lane()
+        self._oncoming_lane()
+        for side in (self._plan.left, self._plan.right):
+            self._trams(side)
+            self._parked(side)
+            self._pavement(side)
+            self._racks(side)
+        self._crossing()
+        return self.things
+
+    def _put(self, kind: str, along: float, across: float, speed: float = 0.0, turn: float = 0.0) -> None:
+        track = Track(self._plan.bend, along, across, speed, 0.0, turn)
+        if kind in ("motorcycle", "bicycle"):
+            self.things.append(self._fleet.cycle(kind, speed != 0.0, track))
+        else:
+            self.things.append(self._fleet.vehicle(kind, track))
+
+    def _kinds(self) -> list[str]:
+        return [_ALL_KINDS[i] for i in self._rng.permutation(len(_ALL_KINDS)).tolist()]
+
+    def _own_lane(self) -> None:
+        """Traffic ahead of the camera at the camera's speed, two-wheelers to the right."""
+        rng, lane = self._rng, self._plan.right.lane_m
+        at = float(rng.uniform(17, 30))
+        speed = self._path.speed_m_per_s
+        for kind in self._kinds() + self._kinds():
+            slim = kind in ("motorcycle", "bicycle")
+            if slim:
+                self._put(kind, at - float(rng.uniform(3, 8)), lane + 0.9 + float(rng.uniform(-0.3, 0.3)), speed)
+            else:
+                centre = at + _LENGTH_M[kind] / 2
+                self._put(kind, centre, lane + float(rng.uniform(-0.2, 0.2)), speed)
+                at = centre + _LENGTH_M[kind] / 2 + float(rng.uniform(6, 18))
+            if at > VIEW_M:
+                break
+
+    def _oncoming_lane(self) -> None:
+        rng, lane = self._rng, self._plan.left.lane_m
+        speed = float(rng.uniform(3.5, 8))
+        end = self._path.speed_m_per_s * self._duration_s + VIEW_M + speed * self._duration_s
+        at = float(rng.uniform(-4, 12))
+        kinds: list[str] = []
+        while at < end:
+            kinds = kinds or self._kinds()
+            kind = kinds.pop()
+            length = _LENGTH_M[kind]
+            self._put(kind, at + length / 2, -lane + float(rng.uniform(-0.25, 0.25)), -speed, TURNED_ROUND)
+            at += length + float(rng.uniform(7, 24))
+
+    def _trams(self, side: Side) -> None:
+        """Trams one after the other, so that one is always in view; on the left most of them come towards us."""
+        if side.track_m is None:
+            return
+        rng = self._rng
+        towards = side.sign < 0 and rng.random() < 0.5
+        speed = -float(rng.uniform(2, 5)) if towards else self._path.speed_m_per_s * float(rng.choice([0.0, 0.8, 1.0]))
+        at = float(rng.uniform(22, 34)) - 12.0
+        end = self._path.speed_m_per_s * self._duration_s + abs(speed) * self._duration_s + VIEW_M
+        while at < end:
+            self._put("tram", at + 12.0, side.sign * side.track_m, speed, TURNED_ROUND if towards else 0.0)
+            at += 24.0 + float(rng.uniform(12, 30))
+
+    def _parked(self, side: Side) -> None:
+        if side.parking_m is None:
+            return
+        rng, turn = self._rng, 0.0 if side.sign > 0 else TURNED_ROUND
+        at = -BEHIND_M / 2
+        kinds: list[str] = []
+        while at < self._plan.length_m - 20:
+            kinds = kinds or [*self._kinds(), "car", "car", "car"]
+            kind = kinds.pop()
+            length = _LENGTH_M[kind]
+            if kind == "bus" or self._plan.blocked(at + length / 2, length / 2 + 5.5) or rng.random() < 0.45:
+                at += 6.0
+                continue
+            across = side.sign * (side.parking_m + float(rng.uniform(-0.1, 0.1)))
+            if kind in ("motorcycle", "bicycle"):
+                self._stand_across(kind, at + 1.0, across)
+            else:
+                self._put(kind, at + length / 2, across, 0.0, turn + float(rng.normal(0, 0.02)))
+            at += length + float(rng.uniform(0.5, 1.4))
+
+    def _stand_across(self, kind: str, along: float, across: float) -> None:
+        """Three machines in a row, across the street's direction."""
+        for i in range(3):
+            turn = pi / 2 * float(self._rng.choice([-1, 1])) + float(self._rng.normal(0, 0.15))
+            track = Track(self._plan.bend, along + 0.75 * i, across, 0.0, 0.0, turn)
+            self.things.append(self._fleet.cycle(kind, False, track, from_side=True))
+
+    def _racks(self, side: Side) -> None:
+        """Bicycles and motorcycles on the pavement's outer edge."""
+        rng = self._rng
+        at = float(rng.uniform(8, 20))
+        while at < self._plan.length_m - 100:
+            if not self._plan.blocked(at, 6.0):
+                kind = "bicycle" if rng.random() < 0.6 else "motorcycle"
+                self._stand_across(kind, at, side.sign * (side.pavement[0] + 0.9))
+            at += float(rng.uniform(18, 32))
+
+    def _pavement(self, side: Side) -> None:
+        """People who walk either way, stand alone or in twos."""
+        rng = self._rng
+        inner, outer = side.pavement
+        at = float(rng.uniform(4, 10))
+        spacing = float(rng.uniform(3.5, 9))
+        while at < self._plan.length_m - 120:
+            across = side.sign * float(rng.uniform(inner + 0.5, outer - 0.4))
+            speed = float(rng.choice([-1, 1])) * float(rng.uniform(0.9, 1.6)) if rng.random() < 0.8 else 0.0
+            turn = (TURNED_ROUND if speed < 0 else 0.0) if speed else float(rng.uniform(-pi, pi))
+            for step in range(2 if rng.random() < 0.3 else 1):
+                aside = across + side.sign * 0.65 * step
+                track = Track(self._plan.bend, at + 0.2 * step, aside, speed, 0.0, turn)
+                self.things.append(self._fleet.person(track))
+            at += spacing * float(rng.uniform(0.4, 1.6))
+
+    def _crossing(self) -> None:
+        """People and riders who cross the street at the junctions."""
+        rng, plan = self._rng, self._plan
+        for start, end in plan.junctions:
+            for along in (start - 2.1, end + 2.1):
+                for _ in range(int(rng.integers(0, 3))):
+                    self._crosser(along + float(rng.uniform(-1, 1)))
+            if rng.random() < 0.7:
+                sign = float(rng.choice([-1, 1]))
+                # Riders of the crossing street wait near the corner or pass, far enough off to be seen from the side.
+                across = -sign * float(rng.uniform(4.5, 9))
+                kind = "bicycle" if rng.random() < 0.7 else "motorcycle"
+                track = Track(plan.bend, (start + end) / 2, across, 0.0, sign * float(rng.uniform(0.4, 1.0)), sign * pi / 2)
+                self.things.append(self._fleet.cycle(kind, True, track, from_side=True))
+
+    def _crosser(self, along: float) -> None:
+        rng = self._rng
+        sign = float(rng.choice([-1, 1]))
+        across = float(rng.uniform(-self._plan.left.curb_m, self._plan.right.curb_m))
+        track = Track(self._plan.bend, along, across, 0.0, sign * float(rng.uniform(0.9, 1.5)), sign * pi / 2)
+        self.things.append(self._fleet.person(track))

@@ -1,0 +1,1 @@
+"""The learning path: recipe, loss, optimizer, schedule, checkpoint, trainer."""
