@@ -120,8 +120,8 @@ def write_png(path: Path, array: NDArray[np.uint8], compress_level: int = 3) -> 
     write_atomically(path, write)
 
 
-def image_files(path: Path) -> tuple[Path, ...]:
-    """List the image files of a folder, sorted by name and without its subfolders; a file is a list of one.
+def image_files(path: Path, *, recursive: bool = False) -> tuple[Path, ...]:
+    """List the image files of a folder, sorted by path; those in its subfolders if ``recursive``. A file is a list of one.
 
     Raises ``ImageError`` when the path does not exist or the folder holds no image.
     """
@@ -131,7 +131,7 @@ def image_files(path: Path) -> tuple[Path, ...]:
         raise ImageError(f"{path}: does not exist; give an image file or a folder of them")
     found = sorted(
         entry
-        for entry in path.iterdir()
+        for entry in (path.rglob("*") if recursive else path.iterdir())
         if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
     )
     if not found:

@@ -131,9 +131,9 @@ def test_loss_of_bfloat16_scores_is_computed_in_float32() -> None:
 @pytest.mark.parametrize(
     ("counts", "expected"),
     [
-        # 1 / ln(1.52) = 2.388288 for both, scaled to a mean of one over the pixels.
+        # 1 / ln(1.52) = 2.388286 for both, scaled to a mean of one over the pixels.
         ([50, 50], [1.0, 1.0]),
-        # Raw 1/ln(1.92) = 1.532978, 1/ln(1.12) = 8.823891; their mean over nine and one tenths of the pixels is 2.262069.
+        # Raw 1/ln(1.92) = 1.532978, 1/ln(1.12) = 8.823891; nine tenths of the one and one of the other are 2.262069.
         ([900, 100], [0.677688, 3.900805]),
         # An absent class gets the bound 1/ln(1.02) = 50.498350; raw 1/ln(2.02) = 1.422278 is the mean.
         ([10, 0], [1.0, 35.505260]),

@@ -14,7 +14,7 @@ from contextnet.labels import LabelClass, LabelSet
 from contextnet.training.recipe import Recipe, parse_recipe
 
 COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
-LABELS = LabelSet("blocks", tuple(LabelClass(n, c, n, (i,)) for i, (n, c) in enumerate(zip("rgb", COLORS, strict=True))))
+LABELS = LabelSet("blocks", tuple(LabelClass(f"class {i}", c, "block", (i,)) for i, c in enumerate(COLORS)))
 
 
 @dataclass(frozen=True)

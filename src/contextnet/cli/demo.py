@@ -62,7 +62,7 @@ def demo(
     size_hw = parse_size(size)
     predictor, labels = open_network(weights, device, "demo")
     console.print(f"drawing {drives} streets of {frames} frames at {size_hw[0]}×{size_hw[1]}")
-    streets = SyntheticStreets("synthetic/demo", drives_for("demo", drives, size_hw=size_hw, frame_count=frames))
+    streets = SyntheticStreets(drives_for("demo", drives, size_hw, frames, frames_per_s=1.0), split="demo")
     require_same_classes(labels, streets, weights)
     timed = _Timed(predictor, labels)
     started = time.perf_counter()
@@ -83,7 +83,9 @@ def _say(
     console: Console, scores: Scores, frames: int, seconds: float, median_ms: float, output: Path, sheet: Path
 ) -> None:
     console.print(f"mIoU {100 * scores.miou:.1f} %, {100 * scores.pixel_accuracy:.1f} % of the pixels right")
-    console.print(f"{frames} frames drawn, segmented and scored in {seconds:.0f} s; {median_ms:.0f} ms a frame to segment")
+    console.print(
+        f"{frames} frames drawn, segmented and scored in {seconds:.0f} s; {median_ms:.0f} ms a frame to segment"
+    )
     console.print(f"overlays and label PNGs: {output}/")
     console.print(f"look at [bold]{sheet}[/bold] first: image, ground truth, ContextNet")
 

@@ -55,9 +55,7 @@ def list_inputs(inputs: Sequence[Path]) -> list[InputFile]:
     files: list[InputFile] = []
     for given in inputs:
         if given.is_dir():
-            found = image_files(given)
-            if not found:
-                raise DataError(f"{given}: holds no image; PNG, JPEG, BMP, WebP, TIFF and PPM are read")
+            found = image_files(given, recursive=True)
             files += [InputFile(path, path.relative_to(given).with_suffix("")) for path in found]
         elif given.is_file():
             files.append(InputFile(given, Path(given.stem)))

@@ -12,6 +12,7 @@ from contextnet.data.folder import open_folder
 from contextnet.data.kitti import open_kitti
 from contextnet.data.pairs import PairedFiles, missing_mask_message
 from contextnet.data.sample import SegmentationData
+from contextnet.data.synthetic.source import open_synthetic
 from contextnet.errors import DataError
 
 SOURCES: dict[str, Callable[[str, str], SegmentationData]] = {
@@ -21,6 +22,7 @@ SOURCES: dict[str, Callable[[str, str], SegmentationData]] = {
     "cityscapes-trainids": partial(open_cityscapes, mask_ids="labelTrainIds"),
     "kitti": open_kitti,
     "folder": open_folder,
+    "synthetic": open_synthetic,
 }
 """Opener of each kind, called with what follows the colon and the split."""
 

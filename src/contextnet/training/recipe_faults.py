@@ -30,7 +30,14 @@ def explain(error: ValidationError, recipe: Table) -> str:
         return f"'{key}.kind' is {first['ctx']['tag']!r}; write one of {_tags(recipe, path)}"
     if kind == "value_error":
         return f"'{key}': {first['msg'].removeprefix('Value error, ')}"
-    return f"'{key}' is {reprlib.repr(first['input'])}; {_expectation(first)}"
+    return f"'{key}' is {_shown(first['input'])}; {_expectation(first)}"
+
+
+def _shown(value: Any) -> str:
+    """Show a value in a few words, however deep it is: aliases make a small file hold an enormous list."""
+    short = reprlib.Repr()
+    short.maxlevel = 2
+    return short.repr(value)
 
 
 def _locate(recipe: Table, location: tuple[int | str, ...]) -> tuple[list[str], Table]:

@@ -209,8 +209,8 @@ def _count_nonfinite(run: TrainingRun, step: int) -> None:
     run.progress = replace(run.progress, skipped_steps=run.progress.skipped_steps + 1)
     if run.nonfinite_in_a_row >= run.recipe.max_nonfinite_steps:
         raise TrainingError(
-            f"the loss or its gradient was NaN or infinite in {run.nonfinite_in_a_row} steps in a row, up to step {step}; "
-            "'max_nonfinite_steps' allows no more; lower 'optimizer.learning_rate' or train in float32"
+            f"the loss or its gradient was NaN or infinite in {run.nonfinite_in_a_row} steps in a row, to step {step} "
+            "('max_nonfinite_steps'); lower 'optimizer.learning_rate' or train in float32"
         )
 
 

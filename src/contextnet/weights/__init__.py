@@ -20,7 +20,10 @@ _Value = TypeVar("_Value", bound=dict[str, Any] | str)
 
 @dataclass(frozen=True)
 class WeightsSummary:
-    """What a weights file says of itself without being loaded; ``miou`` is 0..1 as measured when it was written."""
+    """What a weights file says of itself without being loaded; ``miou`` is 0..1 as measured when it was written.
+
+    ``parameters`` counts batch norm's scale and shift, but not its statistics nor the auxiliary classifier.
+    """
 
     name: str
     variant: str
@@ -54,7 +57,7 @@ def find_weights(name_or_path: str) -> Path:
     if is_folder:
         raise WeightsError(f"'{name_or_path}' is a folder; give the weights file in it")
     raise WeightsError(
-        f"'{name_or_path}' is neither a file nor a shipped network ({', '.join(weights_names()) or 'none'})"
+        f"{name_or_path!r} is neither a file nor a shipped network ({', '.join(weights_names()) or 'none'})"
     )
 
 

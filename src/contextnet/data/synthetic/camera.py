@@ -37,7 +37,12 @@ class Pose:
     @property
     def rotation(self) -> FloatArray:
         """The rotation (3, 3) that takes world directions to camera directions."""
-        yaw_cos, yaw_sin, pitch_cos, pitch_sin = cos(self.yaw_rad), sin(self.yaw_rad), cos(self.pitch_rad), sin(self.pitch_rad)
+        yaw_cos, yaw_sin, pitch_cos, pitch_sin = (
+            cos(self.yaw_rad),
+            sin(self.yaw_rad),
+            cos(self.pitch_rad),
+            sin(self.pitch_rad),
+        )
         right = (yaw_cos, 0.0, -yaw_sin)
         down = (-yaw_sin * pitch_sin, -pitch_cos, -yaw_cos * pitch_sin)
         forward = (yaw_sin * pitch_cos, -pitch_sin, yaw_cos * pitch_cos)

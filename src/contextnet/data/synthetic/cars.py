@@ -48,7 +48,7 @@ def car_shape(rng: np.random.Generator) -> CarShape:
     height += float(rng.uniform(-0.04, 0.05))
     belt = {"high": 1.06, "van": 1.12}.get(kind, 0.93)
     window_base, roof_rear = {
-        "hatch": (0.14, 0.62), "saloon": (0.82, 1.55), "estate": (0.10, 0.50), "high": (0.12, 0.48), "van": (0.06, 0.16),
+        "hatch": (0.14, 0.62), "saloon": (0.82, 1.55), "estate": (0.1, 0.5), "high": (0.12, 0.48), "van": (0.06, 0.16),
     }[kind]  # fmt: skip
     screen_base, roof_front = (length - 0.85, length - 1.5) if kind == "van" else (length - 1.22, length - 1.98)
     profile = (
@@ -96,7 +96,9 @@ def _sides(
         _quad((half, shape.belt_m, back), (0, 0, length), (0, -shape.belt_m, 0), lower.texture(), ids),
         _quad((roof_half, shape.height_m, back), (0, 0, length), (lean, -rise, 0), upper.texture(), ids),
         _quad((-half, shape.belt_m, front), (0, 0, -length), (0, -shape.belt_m, 0), lower.texture(mirrored=True), ids),
-        _quad((-roof_half, shape.height_m, front), (0, 0, -length), (-lean, -rise, 0), upper.texture(mirrored=True), ids),
+        _quad(
+            (-roof_half, shape.height_m, front), (0, 0, -length), (-lean, -rise, 0), upper.texture(mirrored=True), ids
+        ),
     ]
 
 
@@ -110,7 +112,9 @@ def _lower_side(shape: CarShape, paint: Color, px_per_m: float) -> Sketch:
     sheet = Sketch(length, belt, px_per_m)
     outline = [shape.profile[i] for i in (0, 1, 2, 5, 6, 7)]
     sheet.polygon(outline, paint)
-    sheet.polygon([(0.02, belt * 0.62), (0.0, belt - 0.03), (length - 1.1, belt), (length - 0.1, belt * 0.72)], tone(paint, 1.14))
+    sheet.polygon(
+        [(0.02, belt * 0.62), (0.0, belt - 0.03), (length - 1.1, belt), (length - 0.1, belt * 0.72)], tone(paint, 1.14)
+    )
     sheet.gloss(1.06, 0.72, 0.2)
     sheet.polygon([(0.06, 0.24), (0.04, 0.36), (length - 0.03, 0.34), (length - 0.02, 0.2)], tone(paint, 0.42))
     doors = (0.30 * length, 0.52 * length, 0.735 * length)
@@ -118,7 +122,15 @@ def _lower_side(shape: CarShape, paint: Color, px_per_m: float) -> Sketch:
         sheet.line([(x, 0.34), (x, belt)], 0.016, tone(paint, 0.45))
     for x in doors[1:]:
         sheet.rectangle(x - 0.26, belt - 0.16, x - 0.08, belt - 0.12, tone(paint, 0.55))
-    sheet.polygon([(length - 0.42, belt - 0.22), (length - 0.06, belt - 0.26), (length - 0.05, belt - 0.38), (length - 0.3, belt - 0.34)], (216, 220, 222))
+    sheet.polygon(
+        [
+            (length - 0.42, belt - 0.22),
+            (length - 0.06, belt - 0.26),
+            (length - 0.05, belt - 0.38),
+            (length - 0.3, belt - 0.34),
+        ],
+        (216, 220, 222),
+    )
     sheet.polygon([(0.0, belt - 0.08), (0.24, belt - 0.1), (0.2, belt - 0.28), (0.01, belt - 0.3)], (158, 24, 26))
     for x in (0.185 * length, 0.8 * length):
         wheel(sheet, x, shape.wheel_m)
@@ -139,18 +151,21 @@ def _upper_side(shape: CarShape, paint: Color, px_per_m: float) -> Sketch:
     rear, front = [(edge(x5, x4, y) + 0.13, edge(x2, x3, y) - 0.1) for y in (bottom, top)], 0.52 * shape.length_m
     (rear_low, front_low), (rear_high, front_high) = rear
     sheet.polygon([(rear_low, bottom), (rear_high, top), (front_high, top), (front_low, bottom)], GLASS)
-    sheet.polygon([(rear_low, bottom + 0.18), (rear_high, top), (front_high, top), (front_low - 0.2, bottom + 0.18)], tone(GLASS, 1.35))
+    sheet.polygon(
+        [(rear_low, bottom + 0.18), (rear_high, top), (front_high, top), (front_low - 0.2, bottom + 0.18)],
+        tone(GLASS, 1.35),
+    )
     sheet.rectangle(front - 0.05, bottom, front + 0.05, top, tone(paint, 0.35))
     third = 0.30 * shape.length_m
     if third - rear_low > 0.35:
         sheet.rectangle(third - 0.04, bottom, third + 0.04, top, tone(paint, 0.35))
-    sheet.polygon([(front_low - 0.2, 0.0), (front_low - 0.2, 0.16), (front_low - 0.02, 0.14), (front_low, 0.0)], tone(paint, 0.6))
+    sheet.polygon(
+        [(front_low - 0.2, 0.0), (front_low - 0.2, 0.16), (front_low - 0.02, 0.14), (front_low, 0.0)], tone(paint, 0.6)
+    )
     return sheet
 
 
-def _ends(
-    rng: np.random.Generator, shape: CarShape, paint: Color, px_per_m: float, ids: tuple[int, ...]
-) -> list[Quad]:
+def _ends(rng: np.random.Generator, shape: CarShape, paint: Color, px_per_m: float, ids: tuple[int, ...]) -> list[Quad]:
     """Front, bonnet, windscreen, roof, rear window, boot and rear."""
     width, half = shape.width_m, shape.width_m / 2
     roof = width * ROOF_SHARE
@@ -221,7 +236,9 @@ def _front(rng: np.random.Generator, shape: CarShape, paint: Color, px_per_m: fl
     width, top = shape.width_m, shape.profile[6][1]
     sheet = Sketch(width, top, px_per_m)
     _underside(sheet, width)
-    sheet.polygon([(0.06, 0.22), (width - 0.06, 0.22), (width, 0.45), (width - 0.06, top), (0.06, top), (0, 0.45)], paint)
+    sheet.polygon(
+        [(0.06, 0.22), (width - 0.06, 0.22), (width, 0.45), (width - 0.06, top), (0.06, top), (0, 0.45)], paint
+    )
     sheet.gloss(1.12, 0.74, 0.2)
     sheet.rectangle(0.3, 0.24, width - 0.3, 0.36, (30, 30, 32))
     grille = float(rng.uniform(0.12, 0.24))

@@ -53,7 +53,11 @@ class RiderLook:
         """Give the picture; ``from_side`` fixes the sheet's shape, so the owner makes one look of each kind."""
         pedals = self.wear is not None and self.machine.kind == "bicycle"
         phase = int((time_s / TURN_S + self.start) * PHASES) % PHASES if pedals else 0
-        key = ("side", phase, view_rad < 0) if self.from_side else ("back" if abs(view_rad) < pi / 2 else "front", phase, False)
+        key = (
+            ("side", phase, view_rad < 0)
+            if self.from_side
+            else ("back" if abs(view_rad) < pi / 2 else "front", phase, False)
+        )
         if key not in self.drawn:
             self.drawn[key] = cycle_picture(self.machine, self.wear, *key, PX_PER_M * self.quality)
         return self.drawn[key]
@@ -92,7 +96,14 @@ def _bicycle_side(sheet: Sketch, bike: Machine, turn: float) -> Point:
             sheet.line([(hub[0] - dx, hub[1] - dy), (hub[0] + dx, hub[1] + dy)], 0.006, (120, 120, 124))
         sheet.ring(hub, radius, 0.045, _TYRE)
     sheet.claim([rear, crank, head, seat])
-    for start, end in ((rear, crank), (rear, (0.94, 0.74)), (crank, seat), (crank, head), ((0.95, 0.72), head), (head, front)):
+    for start, end in (
+        (rear, crank),
+        (rear, (0.94, 0.74)),
+        (crank, seat),
+        (crank, head),
+        ((0.95, 0.72), head),
+        (head, front),
+    ):
         sheet.line([start, end], 0.042, bike.paint)
     sheet.line([seat, (0.9, 0.95)], 0.035, _METAL)
     sheet.line([(0.78, 0.97), (1.0, 0.955)], 0.065, (28, 26, 26))
@@ -166,7 +177,10 @@ def _machine_end(sheet: Sketch, bike: Machine, front: bool) -> None:
         sheet.ellipse((x, 0.72), (0.04, 0.04), (236, 232, 214) if front else (196, 24, 24))
         return
     sheet.line([(x, 0.08), (x, 0.6)], 0.16, _TYRE)
-    sheet.polygon([(x - 0.2, 0.42), (x + 0.2, 0.42), (x + 0.24, 0.8), (x + 0.13, 0.98), (x - 0.13, 0.98), (x - 0.24, 0.8)], bike.paint)
+    sheet.polygon(
+        [(x - 0.2, 0.42), (x + 0.2, 0.42), (x + 0.24, 0.8), (x + 0.13, 0.98), (x - 0.13, 0.98), (x - 0.24, 0.8)],
+        bike.paint,
+    )
     sheet.line([(x - 0.36, 1.08), (x + 0.36, 1.08)], 0.05, (34, 34, 36))
     for side in (-1, 1):
         sheet.ellipse((x + side * 0.38, 1.2), (0.07, 0.05), (40, 40, 44))
@@ -189,7 +203,17 @@ def _rider_end(sheet: Sketch, wear: Clothes, swing: float, front: bool, bike: Ma
         hand = (x + side * 0.3, 1.08)
         sheet.line([(x + side * 0.19, 1.42), (x + side * 0.33, 1.22), hand], 0.1, tone(wear.coat, 0.8))
     w = wear.girth
-    sheet.polygon([(x - 0.17 * w, 0.95), (x + 0.17 * w, 0.95), (x + 0.23 * w, 1.4), (x + 0.1, 1.52), (x - 0.1, 1.52), (x - 0.23 * w, 1.4)], wear.coat)
+    sheet.polygon(
+        [
+            (x - 0.17 * w, 0.95),
+            (x + 0.17 * w, 0.95),
+            (x + 0.23 * w, 1.4),
+            (x + 0.1, 1.52),
+            (x - 0.1, 1.52),
+            (x - 0.23 * w, 1.4),
+        ],
+        wear.coat,
+    )
     sheet.polygon([(x + 0.05, 0.95), (x + 0.17 * w, 0.95), (x + 0.23 * w, 1.4), (x + 0.1, 1.5)], tone(wear.coat, 0.82))
     if not front and wear.bag is not None:
         sheet.ellipse((x, 1.24), (0.15, 0.19), wear.bag)

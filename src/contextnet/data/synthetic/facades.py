@@ -128,7 +128,9 @@ class _Front:
         for step in range(steps):
             share = step / (steps - 1)
             color = tone((44 + 46 * share, 54 + 52 * share, 64 + 58 * share), dark)
-            self.box(left, bottom + (top - bottom) * step / steps, right, bottom + (top - bottom) * (step + 1) / steps, color)
+            self.box(
+                left, bottom + (top - bottom) * step / steps, right, bottom + (top - bottom) * (step + 1) / steps, color
+            )
         kind = rng.random()
         if kind < 0.3:
             self.box(left, bottom, left + (right - left) * 0.3, top, (172, 166, 154))
@@ -192,7 +194,8 @@ class _Front:
         up_m = (height - np.arange(height)) / self._px
         grime = 1 - 0.2 * np.exp(-up_m / 1.2)
         stains = 0.93 + 0.14 * fractal_noise(self._grain_rng, pixels.shape[:2], 3, 5)
-        return np.clip(pixels * (grime[:, None] * stains)[..., None], 0, 255).astype(np.uint8)
+        aged = np.clip(pixels * (grime[:, None] * stains)[..., None], 0, 255)
+        return np.asarray(aged, np.uint8)
 
 
 def _wall_surface(
@@ -225,10 +228,14 @@ def _gable(
             if rng.random() < 0.6:
                 y0 = size[1] - (bottom + 1.5) * px_per_m
                 x0 = left * px_per_m
-                draw.rectangle((x0, y0, x0 + px_per_m * 1.0, y0 + px_per_m * 1.5), fill=(62, 70, 80), outline=(214, 210, 202))
+                draw.rectangle(
+                    (x0, y0, x0 + px_per_m * 1.0, y0 + px_per_m * 1.5), fill=(62, 70, 80), outline=(214, 210, 202)
+                )
     shape = Image.new("L", size, 0)
     eaves = roof_m * px_per_m
-    ImageDraw.Draw(shape).polygon([(0, eaves), (size[0] / 2, 0), (size[0], eaves), (size[0], size[1]), (0, size[1])], fill=255)
+    ImageDraw.Draw(shape).polygon(
+        [(0, eaves), (size[0] / 2, 0), (size[0], eaves), (size[0], size[1]), (0, size[1])], fill=255
+    )
     return Texture(with_opacity(np.asarray(picture), np.asarray(shape)))
 
 

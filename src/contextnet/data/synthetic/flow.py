@@ -36,7 +36,9 @@ def backward_flow(
     moved = points @ turn.T + np.where(far, 0.0, 1.0).astype(np.float32)[..., None] * shift
     for thing in movers:
         if thing.track.moves:
-            _move_back(moved, points, np.isin(ids_HW, [i for i in thing.ids if i >= INSTANCE_STEP]), thing, poses, times_s)
+            _move_back(
+                moved, points, np.isin(ids_HW, [i for i in thing.ids if i >= INSTANCE_STEP]), thing, poses, times_s
+            )
     depth = moved[..., 2]
     with np.errstate(divide="ignore", invalid="ignore"):
         flow = moved[..., 1::-1] / depth[..., None] - rays[..., 1::-1]
@@ -45,7 +47,7 @@ def backward_flow(
     columns = np.arange(width, dtype=np.float32)[None] + 0.5 + flow[..., 1]
     outside = (depth <= 0) | (rows < 0) | (rows > height) | (columns < 0) | (columns > width)
     flow[outside] = np.nan
-    return flow
+    return flow.astype(np.float32, copy=False)
 
 
 def _rays(camera: Camera) -> NDArray[np.float32]:

@@ -46,7 +46,9 @@ def lamp(rng: np.random.Generator, quality: float) -> StandArt:
     sheet = Sketch(arm + 0.6, height, PX_PER_M * 0.6 * quality)
     _pole(sheet, arm + 0.35, height - 0.15, 0.17, color)
     sheet.line([(arm + 0.35, height - 0.25), (0.5, height - 0.08)], 0.08, color)
-    sheet.polygon([(0.05, height - 0.16), (0.7, height - 0.12), (0.68, height - 0.02), (0.12, height - 0.04)], tone(color, 0.7))
+    sheet.polygon(
+        [(0.05, height - 0.16), (0.7, height - 0.12), (0.68, height - 0.02), (0.12, height - 0.04)], tone(color, 0.7)
+    )
     sheet.rectangle(0.14, height - 0.2, 0.6, height - 0.14, (236, 232, 214))
     return StandArt(sheet.texture(coded=True), arm + 0.6, height, arm + 0.35)
 
@@ -142,7 +144,9 @@ def _no_entry(sheet: Sketch, x: float, y: float, r: float) -> float:
 
 def _warning(sheet: Sketch, x: float, y: float, r: float) -> float:
     for size, color in ((1.15, RED), (0.78, WHITE)):
-        sheet.polygon([(x + size * r * sin(a), y - 0.15 * r + size * r * cos(a)) for a in (0, 2 * pi / 3, 4 * pi / 3)], color)
+        sheet.polygon(
+            [(x + size * r * sin(a), y - 0.15 * r + size * r * cos(a)) for a in (0, 2 * pi / 3, 4 * pi / 3)], color
+        )
     sheet.rectangle(x - 0.08 * r, y - 0.42 * r, x + 0.08 * r, y + 0.25 * r, (24, 24, 26))
     return 2.05 * r
 

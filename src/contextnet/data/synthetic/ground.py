@@ -6,6 +6,7 @@ Shape legend: R rows below the horizon, W picture columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,7 @@ class Ground:
         # Row blocks by how much ground one row covers: each takes the tile whose grain is about a pixel.
         bounds = np.searchsorted(-spread_R, [-1.2, -0.3, -0.075]).tolist()
         edges = [0, *bounds, len(depth_R)]
-        for level, (start, end) in zip((3, 2, 1, 0), zip(edges[:-1], edges[1:], strict=True), strict=True):
+        for level, (start, end) in zip((3, 2, 1, 0), pairwise(edges), strict=True):
             if end > start:
                 block = slice(first + start, first + end)
                 part = slice(start, end)
@@ -124,13 +125,13 @@ class Ground:
         x = ((across + np.float32(HALF_WIDTH_M)) * np.float32(TILE / TILE_M)).astype(np.int32)
         stain = self.stains[(z >> 4) & 255, (x >> 4) & 255]
         if level >= len(self.tiles):
-            return stain + np.int32(32)
+            return np.asarray(stain + np.int32(32), np.int32)
         tile = self.tiles[level]
         shift, size = 2 * level, tile.shape[1]
         cell = ((z >> shift) & (size - 1)) * np.int32(size)
         cell += (x >> shift) & (size - 1)
         cell += self.family[surface] * np.int32(size * size)
-        return tile.ravel()[cell].astype(np.int32) + stain
+        return np.asarray(tile.ravel()[cell].astype(np.int32) + stain, np.int32)
 
 
 PLAIN, DASH_GAP, CROSSING, JUNCTION, CROSS_PAVEMENT, STOP_LINE = range(6)
@@ -245,7 +246,7 @@ def _palette(rng: np.random.Generator, light: Light) -> NDArray[np.uint32]:
         Surface.CYCLE_LANE: np.array([150.0, 82, 70]) if rng.random() < 0.6 else asphalt * 1.05,
         Surface.PATCH: asphalt * 0.8,
     }
-    contrast = {s: 0.42 for s in Surface} | {Surface.GRASS: 1.2, Surface.COBBLES: 0.9, Surface.PAVING: 0.7}
+    contrast = dict.fromkeys(Surface, 0.42) | {Surface.GRASS: 1.2, Surface.COBBLES: 0.9, Surface.PAVING: 0.7}
     lit_level = round(LIGHT_LEVELS * light.sun[1])
     shade = (np.arange(SHADES) - 63.5) / 63.5
     table = np.zeros((2, len(Surface), SHADES, 4), np.uint8)

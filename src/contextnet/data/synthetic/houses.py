@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from contextnet.data.synthetic.texture import Texture
 
 HOUSE_DESIGNS = 9
 CORNER_M = 3.5
+RAILING_M = 1.05
 BACK_ROW_M = 26.0
 
 
@@ -57,10 +59,13 @@ def build_rows(rng: np.random.Generator, plan: Plan, designs: Designs) -> Rows:
     """Line both sides with houses, fill gaps and garden edges with barriers, close the view at the end."""
     rows = Rows()
     for side in (plan.left, plan.right):
-        for start, end in _stretches(plan):
-            _fill(rng, plan, side, start, end, designs, rows)
+        for number, (start, end) in enumerate(_stretches(plan)):
+            # Wall and fence take turns, also between the sides, so that every stretch shows both.
+            _fill(rng, plan, side, start, end, designs, rows, number + (side.sign > 0))
+            if side.garden is not None:
+                _fence_gardens(rng, plan, side, side.garden[0] + 0.1, (start, end), designs, rows)
         _back_row(rng, plan, side, designs, rows)
-        _railings(plan, side, designs, rows)
+        _railings(rng, plan, side, designs, rows)
     _far_end(rng, plan, designs, rows)
     return rows
 
@@ -77,16 +82,25 @@ def _stretches(plan: Plan) -> Iterator[tuple[float, float]]:
 
 
 def _fill(
-    rng: np.random.Generator, plan: Plan, side: Side, start: float, end: float, designs: Designs, rows: Rows
+    rng: np.random.Generator,
+    plan: Plan,
+    side: Side,
+    start: float,
+    end: float,
+    designs: Designs,
+    rows: Rows,
+    turn: int,
 ) -> None:
-    at, number = start, int(rng.integers(2))
-    turn = int(rng.integers(2))
+    """Line one stretch with houses, one gap to two houses; most stretches begin with a yard at the corner."""
+    at, number = start, int(rng.random() < 0.7)
+    if number == 1:
+        _corner_barrier(plan, side, start, designs.barriers[turn % 2], rows)
     while at < end - 2:
         house = designs.houses[int(rng.integers(len(designs.houses)))]
-        gap_due = number % 3 == 2
+        gap_due = number % 3 == 1
         if gap_due or at + house.width_m > end:
-            gap_end = min(end, at + float(rng.uniform(5, 11))) if gap_due else end
-            barrier = designs.barriers[(turn * 3 + number) % 2 if side.garden is None else turn % 2]
+            gap_end = min(end, at + float(rng.uniform(8, 15))) if gap_due else end
+            barrier = designs.barriers[turn % 2]
             _barrier(plan, side, at, gap_end, side.house_m, barrier, rows)
             rows.gaps.append((side.sign, at, gap_end))
             at, turn = gap_end, turn + 1
@@ -94,14 +108,34 @@ def _fill(
             _house(plan, side, at, house, rows)
             at += house.width_m + (0.0 if rng.random() < 0.75 else 0.4)
         number += 1
-    if side.garden is not None:
-        at = start
-        while at < end - 1:
-            stop = min(end, at + float(rng.uniform(8, 16)))
-            if rng.random() < 0.9:
-                kind = designs.barriers[int(rng.integers(len(designs.barriers)))]
-                _barrier(plan, side, at, stop - 0.9, side.garden[0] + 0.1, kind, rows)
-            at = stop
+
+
+def _corner_barrier(plan: Plan, side: Side, along: float, art: BarrierArt, rows: Rows) -> None:
+    """The end of a corner yard that faces the crossing street, and so the camera."""
+    x, _, z = plan.bend.place(along, side.sign * side.house_m)
+    for piece in range(2):
+        left = x + PIECE_M * piece if side.sign > 0 else x - PIECE_M * (piece + 1)
+        origin = (left, art.height_m, z)
+        rows.quads.append(Quad(origin, (PIECE_M, 0, 0), (0, -art.height_m, 0), art.texture, (LABEL_ID[art.label],)))
+
+
+def _fence_gardens(
+    rng: np.random.Generator,
+    plan: Plan,
+    side: Side,
+    distance: float,
+    stretch: tuple[float, float],
+    designs: Designs,
+    rows: Rows,
+) -> None:
+    """Barriers between pavement and front gardens, each garden its own, some open."""
+    at, end = stretch
+    while at < end - 1:
+        stop = min(end, at + float(rng.uniform(8, 16)))
+        if rng.random() < 0.75:
+            kind = designs.barriers[int(rng.integers(len(designs.barriers)))]
+            _barrier(plan, side, at, max(at + 1.0, stop - 0.9), distance, kind, rows)
+        at = stop
 
 
 def _house(plan: Plan, side: Side, at: float, art: HouseArt, rows: Rows) -> None:
@@ -129,13 +163,11 @@ def _along(
     return Quad((first[0], height, first[2]), across, (0.0, -height, 0.0), texture, ids)
 
 
-def _barrier(
-    plan: Plan, side: Side, start: float, end: float, distance: float, art: BarrierArt, rows: Rows
-) -> None:
+def _barrier(plan: Plan, side: Side, start: float, end: float, distance: float, art: BarrierArt, rows: Rows) -> None:
     ids = (LABEL_ID[art.label],)
     count = max(1, round((end - start) / PIECE_M))
     edges = np.linspace(start, end, count + 1).tolist()
-    for near, far in zip(edges[:-1], edges[1:], strict=True):
+    for near, far in pairwise(edges):
         rows.quads.append(_along(plan, side.sign, near, far, distance, art.height_m, art.texture, ids))
 
 
@@ -147,16 +179,20 @@ def _back_row(rng: np.random.Generator, plan: Plan, side: Side, designs: Designs
         if not plan.blocked(at + house.width_m / 2, house.width_m / 2):
             ids = (LABEL_ID["building"],)
             rows.quads.append(
-                _along(plan, side.sign, at, at + house.width_m, side.house_m + BACK_ROW_M, house.height_m, house.front, ids)
+                _along(
+                    plan, side.sign, at, at + house.width_m, side.house_m + BACK_ROW_M, house.height_m, house.front, ids
+                )
             )
         at += house.width_m + float(rng.uniform(0, 9))
 
 
-def _railings(plan: Plan, side: Side, designs: Designs, rows: Rows) -> None:
+def _railings(rng: np.random.Generator, plan: Plan, side: Side, designs: Designs, rows: Rows) -> None:
     """Low fences at the kerb that guide people to the crossings."""
+    low = replace(designs.barriers[1], height_m=min(RAILING_M, designs.barriers[1].height_m))
     for start, end in plan.junctions:
-        for first, last in ((start - 17, start - 6), (end + 6, end + 15)):
-            _barrier(plan, side, first, last, side.curb_m + 0.35, designs.barriers[1], rows)
+        for first, last, share in ((start - 14, start - 6, 0.5), (end + 6, end + 13, 1.0 if side.sign > 0 else 0.5)):
+            if rng.random() < share:
+                _barrier(plan, side, first, last, side.curb_m + 0.35, low, rows)
 
 
 def _far_end(rng: np.random.Generator, plan: Plan, designs: Designs, rows: Rows) -> None:

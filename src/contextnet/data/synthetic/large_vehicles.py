@@ -17,7 +17,14 @@ PX_PER_M = 64.0
 _BUS: tuple[Color, ...] = ((196, 168, 48), (178, 34, 38), (62, 108, 66), (206, 208, 210), (44, 84, 148), (210, 120, 40))
 _TRAM: tuple[Color, ...] = ((198, 182, 62), (170, 30, 40), (214, 214, 208), (52, 110, 104), (58, 92, 148))
 _CAB: tuple[Color, ...] = ((212, 212, 210), (172, 40, 36), (44, 78, 140), (222, 160, 50), (70, 74, 80), (60, 110, 76))
-_LOAD: tuple[Color, ...] = ((222, 222, 218), (196, 196, 190), (60, 92, 146), (150, 52, 46), (196, 158, 66), (86, 116, 84))
+_LOAD: tuple[Color, ...] = (
+    (222, 222, 218),
+    (196, 196, 190),
+    (60, 92, 146),
+    (150, 52, 46),
+    (196, 158, 66),
+    (86, 116, 84),
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,17 @@ def bus(rng: np.random.Generator, quality: float) -> Solid:
 
 def _bus_side(rng: np.random.Generator, length: float, height: float, paint: Color, band: Color, px: float) -> Sketch:
     sheet = Sketch(length, height, px)
-    sheet.polygon([(0.05, 0.32), (length, 0.32), (length, height - 0.25), (length - 0.2, height), (0.1, height), (0, height - 0.2)], paint)
+    sheet.polygon(
+        [
+            (0.05, 0.32),
+            (length, 0.32),
+            (length, height - 0.25),
+            (length - 0.2, height),
+            (0.1, height),
+            (0, height - 0.2),
+        ],
+        paint,
+    )
     sheet.rectangle(0.0, 0.32, length, 0.55, tone(paint, 0.45))
     sheet.rectangle(0.0, 0.98, length, 1.14, band)
     sheet.rectangle(0.35, 1.25, length - 0.1, height - 0.42, (24, 26, 30))
@@ -80,11 +97,23 @@ def _bus_front(width: float, height: float, paint: Color, px: float) -> Texture:
     sheet = Sketch(width, height, px)
     for left in (0.1, width - 0.42):
         sheet.rectangle(left, 0, left + 0.32, 0.5, RUBBER)
-    sheet.polygon([(0.03, 0.28), (width - 0.03, 0.28), (width, height - 0.2), (width - 0.15, height), (0.15, height), (0, height - 0.2)], paint)
+    sheet.polygon(
+        [
+            (0.03, 0.28),
+            (width - 0.03, 0.28),
+            (width, height - 0.2),
+            (width - 0.15, height),
+            (0.15, height),
+            (0, height - 0.2),
+        ],
+        paint,
+    )
     sheet.gloss(1.1, 0.78)
     sheet.rectangle(0.1, 1.12, width - 0.1, height - 0.12, (22, 24, 28))
     sheet.rectangle(0.16, 1.18, width - 0.16, height - 0.55, GLASS)
-    sheet.polygon([(0.16, 1.9), (width - 0.16, 2.2), (width - 0.16, height - 0.55), (0.16, height - 0.55)], tone(GLASS, 1.5))
+    sheet.polygon(
+        [(0.16, 1.9), (width - 0.16, 2.2), (width - 0.16, height - 0.55), (0.16, height - 0.55)], tone(GLASS, 1.5)
+    )
     sheet.ellipse((width * 0.7, 1.55), (0.16, 0.2), (112, 84, 70))
     sheet.rectangle(width * 0.7 - 0.28, 1.18, width * 0.7 + 0.28, 1.4, (50, 60, 84))
     sheet.rectangle(0.4, height - 0.46, width - 0.4, height - 0.18, (12, 12, 12))
@@ -101,7 +130,17 @@ def _bus_rear(width: float, height: float, paint: Color, band: Color, px: float)
     sheet = Sketch(width, height, px)
     for left in (0.1, width - 0.5):
         sheet.rectangle(left, 0, left + 0.4, 0.5, RUBBER)
-    sheet.polygon([(0.03, 0.32), (width - 0.03, 0.32), (width, height - 0.2), (width - 0.15, height), (0.15, height), (0, height - 0.2)], paint)
+    sheet.polygon(
+        [
+            (0.03, 0.32),
+            (width - 0.03, 0.32),
+            (width, height - 0.2),
+            (width - 0.15, height),
+            (0.15, height),
+            (0, height - 0.2),
+        ],
+        paint,
+    )
     sheet.gloss(1.08, 0.76)
     sheet.rectangle(0.0, 0.98, width, 1.14, band)
     sheet.rectangle(0.25, 1.55, width - 0.25, height - 0.4, (24, 26, 30))
@@ -133,7 +172,19 @@ def tram(rng: np.random.Generator, quality: float) -> Solid:
 
 def _tram_side(length: float, height: float, paint: Color, px: float) -> Sketch:
     sheet = Sketch(length, height, px)
-    sheet.polygon([(0.1, 0.14), (length - 0.1, 0.14), (length, 0.5), (length, height - 0.2), (length - 0.2, height), (0.2, height), (0, height - 0.2), (0, 0.5)], paint)
+    sheet.polygon(
+        [
+            (0.1, 0.14),
+            (length - 0.1, 0.14),
+            (length, 0.5),
+            (length, height - 0.2),
+            (length - 0.2, height),
+            (0.2, height),
+            (0, height - 0.2),
+            (0, 0.5),
+        ],
+        paint,
+    )
     sheet.rectangle(0.1, 0.14, length - 0.1, 0.42, (58, 58, 62))
     sheet.rectangle(0.2, height - 0.4, length - 0.2, height, (196, 196, 192))
     sheet.rectangle(0.1, 1.15, length - 0.1, height - 0.5, (20, 22, 26))
@@ -155,11 +206,27 @@ def _tram_side(length: float, height: float, paint: Color, px: float) -> Sketch:
 def _tram_end(width: float, height: float, paint: Color, px: float) -> Texture:
     sheet = Sketch(width, height, px)
     sheet.rectangle(0.3, 0.05, width - 0.3, 0.4, (30, 30, 32))
-    sheet.polygon([(0.12, 0.2), (width - 0.12, 0.2), (width, 0.5), (width, height - 0.3), (width - 0.25, height), (0.25, height), (0, height - 0.3), (0, 0.5)], paint)
+    sheet.polygon(
+        [
+            (0.12, 0.2),
+            (width - 0.12, 0.2),
+            (width, 0.5),
+            (width, height - 0.3),
+            (width - 0.25, height),
+            (0.25, height),
+            (0, height - 0.3),
+            (0, 0.5),
+        ],
+        paint,
+    )
     sheet.gloss(1.08, 0.78)
-    sheet.polygon([(0.2, 1.15), (width - 0.2, 1.15), (width - 0.22, height - 0.55), (0.22, height - 0.55)], (24, 26, 30))
+    sheet.polygon(
+        [(0.2, 1.15), (width - 0.2, 1.15), (width - 0.22, height - 0.55), (0.22, height - 0.55)], (24, 26, 30)
+    )
     sheet.polygon([(0.28, 1.22), (width - 0.28, 1.22), (width - 0.3, height - 0.62), (0.3, height - 0.62)], GLASS)
-    sheet.polygon([(0.28, 2.0), (width - 0.28, 2.25), (width - 0.3, height - 0.62), (0.3, height - 0.62)], tone(GLASS, 1.5))
+    sheet.polygon(
+        [(0.28, 2.0), (width - 0.28, 2.25), (width - 0.3, height - 0.62), (0.3, height - 0.62)], tone(GLASS, 1.5)
+    )
     sheet.rectangle(0.6, height - 0.48, width - 0.6, height - 0.2, (12, 12, 12))
     for left in np.arange(0.75, width - 0.8, 0.2).tolist():
         sheet.rectangle(left, height - 0.42, left + 0.12, height - 0.26, (255, 186, 60))
@@ -191,7 +258,9 @@ def truck(rng: np.random.Generator, quality: float) -> Solid:
 def _cab_side(box: _Box, paint: Color, px: float) -> Sketch:
     length, top = box.front - box.back, box.top
     sheet = Sketch(length, top, px)
-    sheet.polygon([(0, 0.5), (length, 0.4), (length, 1.3), (length - 0.22, top - 0.1), (length - 0.4, top), (0, top)], paint)
+    sheet.polygon(
+        [(0, 0.5), (length, 0.4), (length, 1.3), (length - 0.22, top - 0.1), (length - 0.4, top), (0, top)], paint
+    )
     sheet.rectangle(0, 0.42, length, 0.7, tone(paint, 0.5))
     sheet.polygon([(0.35, 1.35), (length - 0.2, 1.35), (length - 0.42, top - 0.25), (0.35, top - 0.25)], GLASS)
     sheet.line([(0.25, 0.7), (0.25, top - 0.15)], 0.025, tone(paint, 0.5))

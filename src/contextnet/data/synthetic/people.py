@@ -97,15 +97,46 @@ def _upright(sheet: Sketch, wear: Clothes, swing: float, s: float, front: bool) 
         lift = max(0.0, side * swing) * 0.09 * s
         hip, foot = x + side * 0.085 * w, x + side * (0.095 * w)
         shade = tone(wear.legs, 0.86 if side > 0 else 1.05)
-        sheet.polygon([(hip - 0.085 * w, 0.92 * s), (hip + 0.085 * w, 0.92 * s), (foot + 0.06 * w, 0.08 * s + lift), (foot - 0.06 * w, 0.08 * s + lift)], shade)
+        sheet.polygon(
+            [
+                (hip - 0.085 * w, 0.92 * s),
+                (hip + 0.085 * w, 0.92 * s),
+                (foot + 0.06 * w, 0.08 * s + lift),
+                (foot - 0.06 * w, 0.08 * s + lift),
+            ],
+            shade,
+        )
         sheet.ellipse((foot, 0.05 * s + lift), (0.068 * w, 0.05 * s), (34, 30, 30))
     hem = 0.55 * s if wear.long_coat else 0.82 * s
     for side in (-1, 1):
         hand = (x + side * 0.29 * w, (0.78 + 0.07 * side * swing) * s)
-        sheet.line([(x + side * 0.205 * w, 1.42 * s), (x + side * 0.27 * w, 1.1 * s), hand], 0.1 * w, tone(wear.coat, 0.78))
+        sheet.line(
+            [(x + side * 0.205 * w, 1.42 * s), (x + side * 0.27 * w, 1.1 * s), hand], 0.1 * w, tone(wear.coat, 0.78)
+        )
         sheet.ellipse(hand, (0.045 * s, 0.055 * s), wear.skin)
-    sheet.polygon([(x - 0.2 * w, hem), (x + 0.2 * w, hem), (x + 0.17 * w, 1.15 * s), (x + 0.24 * w, 1.4 * s), (x + 0.1 * w, 1.5 * s), (x - 0.1 * w, 1.5 * s), (x - 0.24 * w, 1.4 * s), (x - 0.17 * w, 1.15 * s)], wear.coat)
-    sheet.polygon([(x + 0.08 * w, hem), (x + 0.2 * w, hem), (x + 0.17 * w, 1.15 * s), (x + 0.24 * w, 1.4 * s), (x + 0.12 * w, 1.45 * s)], tone(wear.coat, 0.82))
+    sheet.polygon(
+        [
+            (x - 0.2 * w, hem),
+            (x + 0.2 * w, hem),
+            (x + 0.17 * w, 1.15 * s),
+            (x + 0.24 * w, 1.4 * s),
+            (x + 0.1 * w, 1.5 * s),
+            (x - 0.1 * w, 1.5 * s),
+            (x - 0.24 * w, 1.4 * s),
+            (x - 0.17 * w, 1.15 * s),
+        ],
+        wear.coat,
+    )
+    sheet.polygon(
+        [
+            (x + 0.08 * w, hem),
+            (x + 0.2 * w, hem),
+            (x + 0.17 * w, 1.15 * s),
+            (x + 0.24 * w, 1.4 * s),
+            (x + 0.12 * w, 1.45 * s),
+        ],
+        tone(wear.coat, 0.82),
+    )
     if front:
         sheet.polygon([(x - 0.05 * w, 1.5 * s), (x + 0.05 * w, 1.5 * s), (x, 1.28 * s)], tone(wear.coat, 1.5))
     elif wear.bag is not None:
@@ -128,7 +159,17 @@ def _side(sheet: Sketch, wear: Clothes, swing: float, s: float) -> None:
         sheet.ellipse((foot[0] + 0.06 * s, foot[1] - 0.05 * s), (0.13 * s, 0.05 * s), (34, 30, 30))
     _side_arm(sheet, wear, -swing, s, 0.7)
     hem = 0.55 * s if wear.long_coat else 0.82 * s
-    sheet.polygon([(x - 0.14 * w, hem), (x + 0.13 * w, hem), (x + 0.14 * w, 1.25 * s), (x + 0.08 * w, 1.5 * s), (x - 0.08 * w, 1.5 * s), (x - 0.15 * w, 1.3 * s)], wear.coat)
+    sheet.polygon(
+        [
+            (x - 0.14 * w, hem),
+            (x + 0.13 * w, hem),
+            (x + 0.14 * w, 1.25 * s),
+            (x + 0.08 * w, 1.5 * s),
+            (x - 0.08 * w, 1.5 * s),
+            (x - 0.15 * w, 1.3 * s),
+        ],
+        wear.coat,
+    )
     if wear.bag is not None:
         sheet.ellipse((x - 0.2 * w, 1.22 * s), (0.11 * w, 0.2 * s), wear.bag)
     _side_arm(sheet, wear, swing, s, 0.88)
@@ -140,5 +181,7 @@ def _side(sheet: Sketch, wear: Clothes, swing: float, s: float) -> None:
 def _side_arm(sheet: Sketch, wear: Clothes, reach: float, s: float, shade: float) -> None:
     x = sheet.width_m / 2
     hand = (x - 0.24 * reach * s + 0.06 * s, 0.84 * s)
-    sheet.line([(x, 1.4 * s), (x - 0.1 * reach * s - 0.02 * s, 1.1 * s), hand], 0.1 * wear.girth * s, tone(wear.coat, shade))
+    sheet.line(
+        [(x, 1.4 * s), (x - 0.1 * reach * s - 0.02 * s, 1.1 * s), hand], 0.1 * wear.girth * s, tone(wear.coat, shade)
+    )
     sheet.ellipse(hand, (0.05 * s, 0.05 * s), wear.skin)

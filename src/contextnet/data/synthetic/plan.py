@@ -80,7 +80,7 @@ AHEAD_M = 290.0
 def plan_for(rng: np.random.Generator, path_m: float) -> Plan:
     """Draw a street long enough for a path of ``path_m`` metres and the view beyond its end."""
     track_sign = int(rng.choice([-1, -1, -1, 1]))
-    lane_width = float(rng.uniform(2.9, 3.6))
+    lane_width = float(rng.uniform(2.75, 3.4))
     lawn_sign = int(rng.choice([-1, 1]))
     sides: list[Side] = []
     strips: list[Strip] = []
@@ -91,7 +91,7 @@ def plan_for(rng: np.random.Generator, path_m: float) -> Plan:
     junctions = []
     start = float(rng.uniform(16, 44))
     while start < path_m + AHEAD_M:
-        width = float(rng.uniform(7, 12))
+        width = float(rng.uniform(8, 13))
         junctions.append((start, start + width))
         start += width + float(rng.uniform(48, 90))
     bend = bend_for(rng)
@@ -109,7 +109,7 @@ def _side(
     def lay(width: float, surface: Surface) -> float:
         nonlocal at
         near, at = at, at + width
-        strips.append(Strip(*sorted((sign * near, sign * at)), surface))
+        strips.append(Strip(min(sign * near, sign * at), max(sign * near, sign * at), surface))
         return near + width / 2
 
     lane = lay(lane_width, Surface.ASPHALT)
@@ -120,24 +120,29 @@ def _side(
         track = _lay_track(lay, bed)
         if bed == Surface.GRASS:
             lay(0.2, Surface.CURB)
-    elif rng.random() < 0.4:
+    elif rng.random() < 0.3:
         lay(0.12, Surface.MARKING)
         lay(float(rng.uniform(1.3, 1.8)), Surface(int(rng.choice([Surface.ASPHALT, Surface.CYCLE_LANE]))))
     parking = None
-    if rng.random() < (0.15 if has_track else 0.5):
+    if rng.random() < (0.1 if has_track else 0.4):
         parking = lay(float(rng.uniform(2.1, 2.5)), Surface(int(rng.choice([Surface.ASPHALT, Surface.COBBLES]))))
     curb = at
     lay(0.18, Surface.CURB)
     lawn = None
-    if has_lawn or rng.random() < 0.4:
+    outside = bool(rng.random() < 0.5)
+    if has_lawn and outside:
         lawn_start = at
-        lay(float(rng.uniform(1.4, 3.2)), Surface.GRASS)
+        lay(float(rng.uniform(1.4, 3.0)), Surface.GRASS)
         lawn = (lawn_start, at)
     pavement_start = at
-    lay(float(rng.uniform(2.8, 5.6)), Surface.PAVING)
+    lay(float(rng.uniform(2.6, 5.2)), Surface.PAVING)
     pavement = (pavement_start, at)
+    if has_lawn and not outside:
+        lawn_start = at
+        lay(float(rng.uniform(2.0, 4.5)), Surface.GRASS)
+        lawn = (lawn_start, at)
     garden = None
-    if rng.random() < 0.45:
+    if rng.random() < 0.5:
         garden_start = at
         lay(float(rng.uniform(1.5, 5.0)), Surface.GRASS)
         garden = (garden_start, at)

@@ -43,8 +43,13 @@ def _trunk(rng: np.random.Generator, sheet: Sketch, base: float, height_m: float
     bark = tone((92, 80, 66), float(rng.uniform(0.7, 1.15)))
     thick = height_m * 0.024
     top = base + (height_m - base) * 0.55
-    sheet.polygon([(middle - thick, 0), (middle + thick, 0), (middle + thick * 0.35, top), (middle - thick * 0.35, top)], bark)
-    sheet.polygon([(middle - thick, 0), (middle - thick * 0.2, 0), (middle - thick * 0.1, top), (middle - thick * 0.35, top)], tone(bark, 0.7))
+    sheet.polygon(
+        [(middle - thick, 0), (middle + thick, 0), (middle + thick * 0.35, top), (middle - thick * 0.35, top)], bark
+    )
+    sheet.polygon(
+        [(middle - thick, 0), (middle - thick * 0.2, 0), (middle - thick * 0.1, top), (middle - thick * 0.35, top)],
+        tone(bark, 0.7),
+    )
     for side in (-1, 1, -0.6, 0.7):
         start = base * float(rng.uniform(0.9, 1.3))
         reach = (middle + side * sheet.width_m * 0.26, start + (height_m - base) * float(rng.uniform(0.25, 0.45)))
@@ -61,15 +66,31 @@ def _leaves(
     for _ in range(clumps):
         up = float(rng.uniform(0.08, 0.9))
         reach = _reach(up, shape) * sheet.width_m / 2 * 0.78
-        centres.append((middle + reach * float(rng.uniform(-1, 1)), base + up * crown, float(rng.uniform(0.1, 0.17)) * crown * 0.8))
+        centres.append(
+            (middle + reach * float(rng.uniform(-1, 1)), base + up * crown, float(rng.uniform(0.1, 0.17)) * crown * 0.8)
+        )
     strokes = []
     for x, y, radius in centres:
         angle, share = rng.uniform(0, 2 * np.pi, 64), np.sqrt(rng.random(64))
         for a, s, size in zip(angle.tolist(), share.tolist(), rng.uniform(0.035, 0.075, 64).tolist(), strict=True):
             dx, dy = np.cos(a) * s, np.sin(a) * s
-            lit = 0.62 + 0.28 * dy + 0.16 * dx * sun_side + 0.22 * ((y - base) / crown) + 0.14 * (x - middle) / middle * sun_side
+            lit = (
+                0.62
+                + 0.28 * dy
+                + 0.16 * dx * sun_side
+                + 0.22 * ((y - base) / crown)
+                + 0.14 * (x - middle) / middle * sun_side
+            )
             depth = float(rng.random()) + 0.35 * dy
-            strokes.append((depth, x + dx * radius * 1.15, y + dy * radius, size * radius * 3.0, lit * float(rng.uniform(0.8, 1.2))))
+            strokes.append(
+                (
+                    depth,
+                    x + dx * radius * 1.15,
+                    y + dy * radius,
+                    size * radius * 3.0,
+                    lit * float(rng.uniform(0.8, 1.2)),
+                )
+            )
     for depth, x, y, size, lit in sorted(strokes):
         color = tone(leaf, lit * (0.62 + 0.5 * min(1.0, max(0.0, depth))))
         sheet.ellipse((x, y), (size, size * 0.8), color)
@@ -114,5 +135,7 @@ def soft_shadow() -> Texture:
     size = 64
     picture = Image.new("L", (size, size), 0)
     ImageDraw.Draw(picture).rounded_rectangle((8, 8, size - 9, size - 9), 10, fill=190)
-    opacity = np.asarray(picture.resize((size // 8, size // 8), Image.Resampling.BOX).resize((size, size), Image.Resampling.BICUBIC))
+    opacity = np.asarray(
+        picture.resize((size // 8, size // 8), Image.Resampling.BOX).resize((size, size), Image.Resampling.BICUBIC)
+    )
     return Texture(with_opacity(np.full((size, size, 3), 14, np.uint8), np.ascontiguousarray(opacity)), glows=True)

@@ -124,7 +124,9 @@ class QuadSet:
             return None
         to_texture = np.linalg.inv(camera.matrix @ plane)
         reduce_u, reduce_v = (0, 0) if outline is not seen else _reductions(xs, ys, self._texture_wh[i])
-        return Visible(self.quads[i], to_texture, box, int(self._level[i]), reduce_u, reduce_v, float(seen[:, 2].mean()))
+        return Visible(
+            self.quads[i], to_texture, box, int(self._level[i]), reduce_u, reduce_v, float(seen[:, 2].mean())
+        )
 
 
 def _clipped(seen: FloatArray) -> FloatArray:

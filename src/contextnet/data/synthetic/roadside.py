@@ -122,7 +122,9 @@ class Planner:
         rng = self._rng
         for _ in range(max(1, int((end - start) / 3))):
             along, out = float(rng.uniform(start, end)), side.house_m + float(rng.uniform(2.5, 14))
-            self._plant(self._art.trees[int(rng.integers(TREE_DESIGNS))], along, side.sign * out, float(rng.uniform(0.6, 1.1)))
+            self._plant(
+                self._art.trees[int(rng.integers(TREE_DESIGNS))], along, side.sign * out, float(rng.uniform(0.6, 1.1))
+            )
 
     def _stand(self, art: StandArt, along: float, across: float, ids: tuple[int, ...], mirrored: bool = False) -> None:
         """A flat picture across the street that faces the oncoming camera; its pole stands at the position."""
@@ -151,7 +153,7 @@ class Planner:
                 board = side.sign > 0 and rng.random() < 0.2
                 art = self._art.board if board else self._art.signs[int(rng.integers(SIGN_DESIGNS))]
                 self._stand(art, at, side.sign * (side.curb_m + (1.5 if board else 0.75)), ids)
-            at += float(rng.uniform(9, 20))
+            at += float(rng.uniform(7, 15))
 
     def _posts(self, side: Side) -> None:
         ids = (LABEL_ID["pole"],)

@@ -22,6 +22,7 @@ from contextnet.data.synthetic.texture import LitTextures
 FARTHEST_M = 300.0
 FARTHEST_SMALL_M = 160.0
 BEHIND_M = 12.0
+SHADOW_REACH_M = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ class Scene:
         canvas = self._backdrop(pose)
         light = self.world.light
         eye = (pose.x_m, pose.y_m, pose.z_m)
-        movers = [thing for thing in self.world.movers if _in_range(thing, time_s, pose)]
+        movers = [thing for thing in self.world.movers if self._in_sight(thing, time_s, pose)]
         shadows = QuadSet([quad for thing in movers for quad in thing.shadows(time_s)], light)
         for decals in (self._decals, shadows):
             for visible in decals.visible(self._camera, pose, FARTHEST_SMALL_M):
@@ -89,19 +90,24 @@ class Scene:
         colors = Image.frombuffer("RGBX", (width, height), colors_HW.tobytes(), "raw", "RGBX", 0, 1)
         return Canvas(colors.copy(), ids_HW, inverse_depth_HW)
 
+    def _in_sight(self, thing: Thing, time_s: float, pose: Pose) -> bool:
+        """Whether a thing, its shadow included, may touch the picture; spares drawing people whom nobody sees."""
+        position, _ = thing.track.at(time_s)
+        side, _, ahead = pose.rotation @ (np.array(position) - pose.position)
+        reach = thing.body.radius_m + SHADOW_REACH_M
+        half_width = self._camera.size_hw[1] / 2 / self._camera.focal_px
+        return bool(
+            -reach < ahead < FARTHEST_SMALL_M + reach and abs(side) < half_width * max(ahead, 0.0) + 1.5 * reach
+        )
+
     def _standing(self, pose: Pose, eye: Vector) -> list[Quad]:
         ahead = self._flats_z - pose.z_m
         kept = np.flatnonzero((ahead > -BEHIND_M) & (ahead < FARTHEST_M)).tolist()
         return [quad for i in kept for quad in self.world.flats[i].quads(0.0, eye)]
 
 
-def _in_range(thing: Thing, time_s: float, pose: Pose) -> bool:
-    ahead = thing.track.at(time_s)[0][2] - pose.z_m
-    return -BEHIND_M - thing.body.radius_m < ahead < FARTHEST_SMALL_M + thing.body.radius_m
-
-
-_LABEL_OF = np.arange(40 * INSTANCE_STEP)
-_LABEL_OF = np.where(_LABEL_OF >= INSTANCE_STEP, _LABEL_OF // INSTANCE_STEP, _LABEL_OF).astype(np.uint8)
+_IDS = np.arange(40 * INSTANCE_STEP)
+_LABEL_OF = np.where(_IDS >= INSTANCE_STEP, _IDS // INSTANCE_STEP, _IDS).astype(np.uint8)
 
 
 def labels_of(ids: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -55,13 +55,17 @@ class Sketch:
 
     def ellipse(self, centre: Point, radii: Point, color: Color) -> None:
         """Fill an upright ellipse."""
-        (x0, y0), (x1, y1) = self._px([(centre[0] - radii[0], centre[1] + radii[1]), (centre[0] + radii[0], centre[1] - radii[1])])
+        (x0, y0), (x1, y1) = self._px(
+            [(centre[0] - radii[0], centre[1] + radii[1]), (centre[0] + radii[0], centre[1] - radii[1])]
+        )
         self._draw.ellipse((x0, y0, x1, y1), fill=(*color, 255))
         self._mark.ellipse((x0, y0, x1, y1), fill=self.code)
 
     def ring(self, centre: Point, radius: float, thickness: float, color: Color) -> None:
         """Draw a circle's line, ``thickness`` wide, inside the radius; its middle stays empty."""
-        (x0, y0), (x1, y1) = self._px([(centre[0] - radius, centre[1] + radius), (centre[0] + radius, centre[1] - radius)])
+        (x0, y0), (x1, y1) = self._px(
+            [(centre[0] - radius, centre[1] + radius), (centre[0] + radius, centre[1] - radius)]
+        )
         line_px = max(1, round(thickness * self._scale[0]))
         self._draw.ellipse((x0, y0, x1, y1), outline=(*color, 255), width=line_px)
         self._mark.ellipse((x0, y0, x1, y1), outline=self.code, width=line_px)
@@ -81,7 +85,9 @@ class Sketch:
 
     def claim_ellipse(self, centre: Point, radii: Point) -> None:
         """Mark an ellipse as the object's without painting it."""
-        (x0, y0), (x1, y1) = self._px([(centre[0] - radii[0], centre[1] + radii[1]), (centre[0] + radii[0], centre[1] - radii[1])])
+        (x0, y0), (x1, y1) = self._px(
+            [(centre[0] - radii[0], centre[1] + radii[1]), (centre[0] + radii[0], centre[1] - radii[1])]
+        )
         self._mark.ellipse((x0, y0, x1, y1), fill=self.code)
 
     def gloss(self, top: float, bottom: float, below: float = 0.0) -> None:

@@ -36,7 +36,7 @@ class Sky:
         height, width = self._camera.size_hw
         yaw = float(np.clip(pose.yaw_rad, -MAX_YAW_RAD, MAX_YAW_RAD))
         pitch = float(np.clip(pose.pitch_rad, -MAX_PITCH_RAD, MAX_PITCH_RAD))
-        left = self._margin_x + round(self._camera.focal_px * yaw * self._margin_x / max(1.0, self._camera.focal_px * MAX_YAW_RAD))
+        left = self._margin_x + round(self._margin_x * yaw / MAX_YAW_RAD)
         top = self._margin_y + round(self._camera.focal_px * tan(pitch))
         left = int(np.clip(left, 0, 2 * self._margin_x))
         return self._picture.crop((left, top, left + width, top + height))
@@ -59,4 +59,5 @@ def _painted(rng: np.random.Generator, light: Light, size_hw: tuple[int, int], f
     bright = np.minimum(np.array(light.horizon) * 1.12 + 8, 255)
     cloud = bright * (0.80 + 0.20 * relief)
     painted = sky * np.ones((1, width, 1)) * (1 - 0.9 * cover) + cloud * 0.9 * cover
-    return np.clip(painted, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(painted, 0, 255).astype(np.uint8)
+    return pixels

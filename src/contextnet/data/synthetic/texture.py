@@ -70,7 +70,9 @@ class LitTextures:
         if found is None:
             width, height = texture.codes.size
             size = (max(1, width >> reduce_u), max(1, height >> reduce_v))
-            found = texture.codes if size == texture.codes.size else texture.codes.resize(size, Image.Resampling.NEAREST)
+            found = (
+                texture.codes if size == texture.codes.size else texture.codes.resize(size, Image.Resampling.NEAREST)
+            )
             self._codes[key] = found
             self._kept[id(texture)] = texture
         return found

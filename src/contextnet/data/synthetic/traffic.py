@@ -20,11 +20,10 @@ _ALL_KINDS = ("car", "truck", "car", "bus", "motorcycle", "car", "bicycle", "car
 class Traffic:
     """Fills the street with moving and parked vehicles and with people."""
 
-    def __init__(
-        self, rng: np.random.Generator, plan: Plan, path: CameraPath, fleet: Fleet, duration_s: float
-    ) -> None:
+    def __init__(self, rng: np.random.Generator, plan: Plan, path: CameraPath, fleet: Fleet, duration_s: float) -> None:
         self._rng, self._plan, self._path, self._fleet, self._duration_s = rng, plan, path, fleet, duration_s
         self.things: list[Thing] = []
+        self._turn = int(rng.integers(2))
 
     def fill(self) -> list[Thing]:
         """Place everybody."""
@@ -36,6 +35,7 @@ class Traffic:
             self._pavement(side)
             self._racks(side)
         self._crossing()
+        self._side_streets()
         return self.things
 
     def _put(self, kind: str, along: float, across: float, speed: float = 0.0, turn: float = 0.0) -> None:
@@ -49,15 +49,17 @@ class Traffic:
         return [_ALL_KINDS[i] for i in self._rng.permutation(len(_ALL_KINDS)).tolist()]
 
     def _own_lane(self) -> None:
-        """Traffic ahead of the camera at the camera's speed, two-wheelers to the right."""
+        """Traffic ahead of the camera at the camera's speed: two riders at the edge, vehicles in the middle."""
         rng, lane = self._rng, self._plan.right.lane_m
-        at = float(rng.uniform(17, 30))
         speed = self._path.speed_m_per_s
+        near = float(rng.uniform(9, 18))
+        for kind, ahead in zip(
+            rng.permutation(["bicycle", "motorcycle"]), (near, near + float(rng.uniform(4, 9))), strict=True
+        ):
+            self._put(str(kind), ahead, 2 * lane - float(rng.uniform(0.1, 0.8)), speed)
+        at = float(rng.uniform(17, 30))
         for kind in self._kinds() + self._kinds():
-            slim = kind in ("motorcycle", "bicycle")
-            if slim:
-                self._put(kind, at - float(rng.uniform(3, 8)), lane + 0.9 + float(rng.uniform(-0.3, 0.3)), speed)
-            else:
+            if kind not in ("motorcycle", "bicycle"):
                 centre = at + _LENGTH_M[kind] / 2
                 self._put(kind, centre, lane + float(rng.uniform(-0.2, 0.2)), speed)
                 at = centre + _LENGTH_M[kind] / 2 + float(rng.uniform(6, 18))
@@ -68,14 +70,14 @@ class Traffic:
         rng, lane = self._rng, self._plan.left.lane_m
         speed = float(rng.uniform(3.5, 8))
         end = self._path.speed_m_per_s * self._duration_s + VIEW_M + speed * self._duration_s
-        at = float(rng.uniform(-4, 12))
-        kinds: list[str] = []
+        at = float(rng.uniform(6, 22))
+        kinds = [str(kind) for kind in rng.permutation(["bus", "truck", "car"])] + ["car"]
         while at < end:
             kinds = kinds or self._kinds()
             kind = kinds.pop()
             length = _LENGTH_M[kind]
             self._put(kind, at + length / 2, -lane + float(rng.uniform(-0.25, 0.25)), -speed, TURNED_ROUND)
-            at += length + float(rng.uniform(7, 24))
+            at += length + float(rng.uniform(9, 28))
 
     def _trams(self, side: Side) -> None:
         """Trams one after the other, so that one is always in view; on the left most of them come towards us."""
@@ -111,8 +113,8 @@ class Traffic:
             at += length + float(rng.uniform(0.5, 1.4))
 
     def _stand_across(self, kind: str, along: float, across: float) -> None:
-        """Three machines in a row, across the street's direction."""
-        for i in range(3):
+        """Four machines in a row, across the street's direction."""
+        for i in range(4):
             turn = pi / 2 * float(self._rng.choice([-1, 1])) + float(self._rng.normal(0, 0.15))
             track = Track(self._plan.bend, along + 0.75 * i, across, 0.0, 0.0, turn)
             self.things.append(self._fleet.cycle(kind, False, track, from_side=True))
@@ -120,12 +122,14 @@ class Traffic:
     def _racks(self, side: Side) -> None:
         """Bicycles and motorcycles on the pavement's outer edge."""
         rng = self._rng
-        at = float(rng.uniform(8, 20))
+        at = float(rng.uniform(8, 16))
+        number = int(rng.integers(3))
         while at < self._plan.length_m - 100:
             if not self._plan.blocked(at, 6.0):
-                kind = "bicycle" if rng.random() < 0.6 else "motorcycle"
+                kind = "bicycle" if number % 3 else "motorcycle"
+                number += 1
                 self._stand_across(kind, at, side.sign * (side.pavement[0] + 0.9))
-            at += float(rng.uniform(18, 32))
+            at += float(rng.uniform(9, 18))
 
     def _pavement(self, side: Side) -> None:
         """People who walk either way, stand alone or in twos."""
@@ -155,8 +159,19 @@ class Traffic:
                 # Riders of the crossing street wait near the corner or pass, far enough off to be seen from the side.
                 across = -sign * float(rng.uniform(4.5, 9))
                 kind = "bicycle" if rng.random() < 0.7 else "motorcycle"
-                track = Track(plan.bend, (start + end) / 2, across, 0.0, sign * float(rng.uniform(0.4, 1.0)), sign * pi / 2)
+                track = Track(
+                    plan.bend, (start + end) / 2, across, 0.0, sign * float(rng.uniform(0.4, 1.0)), sign * pi / 2
+                )
                 self.things.append(self._fleet.cycle(kind, True, track, from_side=True))
+
+    def _side_streets(self) -> None:
+        """Vehicles that wait in the streets to both sides of a junction; in every one a lorry or a bus."""
+        for number, (start, end) in enumerate(self._plan.junctions):
+            large = ("bus", "truck") if (number + self._turn) % 2 else ("truck", "bus")
+            for side, kind in zip((self._plan.left, self._plan.right), large, strict=True):
+                across = side.sign * (side.curb_m + float(self._rng.uniform(0.8, 3.0)) + _LENGTH_M[kind] / 2)
+                along = (start + end) / 2 + side.sign * 1.9
+                self._put(kind, along, across, 0.0, -side.sign * pi / 2)
 
     def _crosser(self, along: float) -> None:
         rng = self._rng

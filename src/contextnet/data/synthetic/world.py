@@ -46,7 +46,7 @@ def street_for(seed: int, duration_s: float) -> Street:
     longest_m = 9.5 * duration_s
     plan = plan_for(plan_rng, longest_m)
     path = path_for(path_rng, plan.bend, plan.right.lane_m)
-    return Street(seed, light_for(rng(1)), plan, path, float(path_rng.uniform(0.8, 1.1)), duration_s)
+    return Street(seed, light_for(rng(1)), plan, path, float(path_rng.uniform(0.68, 1.0)), duration_s)
 
 
 def scene_for(street: Street, camera: Camera) -> Scene:
