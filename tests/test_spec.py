@@ -41,9 +41,8 @@ def test_the_full_network_is_table_2() -> None:
     context = variant("cn14").context
     assert context is not None
     widths_in = [context.stem, *(b.width for b in context.blocks)]
-    assert [
-        (b.expansion, b.hidden // w, b.width, b.stride) for b, w in zip(context.blocks, widths_in, strict=False)
-    ] == [
+    rows = [(b.expansion, b.hidden // w, b.width, b.stride) for b, w in zip(context.blocks, widths_in, strict=False)]
+    assert rows == [
         (1, 1, 32, 1),
         (6, 6, 32, 1),
         *[(6, 6, 48, 2), (6, 6, 48, 1), (6, 6, 48, 1)],
@@ -186,7 +185,7 @@ _DETAIL = variant("cn14").to_json()["details"][0]
             "network 'cn14': without a context branch there must be exactly one detail branch",
         ),
         (
-            {**_changed("fusion_widths", to=[8] * 50_000), "details": [_DETAIL] * 50_000},
+            {**_changed("fusion_widths", to=[8] * 5_000), "details": [_DETAIL] * 5_000},
             "network 'cn14': branches must run from the coarsest to the finest; their strides are [32, 8, 8, 8, 8, 8, ",
         ),
         (_changed("context", "pyramid_bins", to=[0]), "network 'cn14': pyramid bins (0,); at most 8 of 1 to 64 are"),
@@ -212,7 +211,7 @@ def test_deeply_nested_values_are_refused() -> None:
     nested: list[Any] = []
     for _ in range(100_000):
         nested = [nested]
-    with pytest.raises(WeightsError, match="^network description: not JSON values: "):
+    with pytest.raises(WeightsError, match=r"^network description: not JSON values: "):
         ContextNetSpec.from_json(_changed("context", to=nested))
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-
 from contextnet.images import write_png
 from contextnet.labels import CITYSCAPES
 

@@ -28,7 +28,7 @@ def test_info_table_has_the_rows_of_table_2(shell: Run) -> None:
     code, out, _ = shell("info", "cn14")
     assert code == 0
     rows = [line.split() for line in out.splitlines() if line.lstrip().startswith("context 1/4")]
-    assert rows[3] == "context 1/4 128×256×32 bottleneck 6 48 3 2".split()
+    assert rows[3] == ["context", "1/4", "128×256×32", "bottleneck", "6", "48", "3", "2"]
     assert len(rows) == 8
 
 

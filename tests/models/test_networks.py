@@ -201,7 +201,7 @@ def test_uint8_and_float_images_score_the_same(name: str) -> None:
         assert torch.equal(network(image).scores, network(image.float()).scores)
 
 
-def test_normalization_is_a_division_by_255_inside_the_lively() -> None:
+def test_normalization_is_a_division_by_255_inside_the_network() -> None:
     network = _lively(_narrow("cn14-detail"))
     image = _image((16, 16), seed=2)
     with torch.no_grad():

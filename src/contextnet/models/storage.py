@@ -115,7 +115,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     stored = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
     marked = {**metadata, "format": file_format}
     marked["checksum"] = _checksum(stored, marked)
-    payload = save_tensors(stored, marked)
+    payload = _in_order(save_tensors(stored, marked))
     write_atomically(path, lambda file: _write(file, payload))
 
 
@@ -194,6 +194,17 @@ def _refuse_foreign(path: Path, start: bytes, file_bytes: int) -> None:
     raise WeightsError(
         f"{path}: truncated or no safetensors file: its header would be {header_bytes} of {file_bytes} bytes and JSON"
     )
+
+
+def _in_order(payload: bytes) -> bytes:
+    """Sort the header's metadata, which safetensors writes in random order: equal networks make equal files."""
+    length = int.from_bytes(payload[:_LENGTH_BYTES], "little")
+    header = json.loads(payload[_LENGTH_BYTES : _LENGTH_BYTES + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    # The tensors must begin at a multiple of eight bytes; spaces fill the gap, as safetensors itself does it.
+    text += b" " * (-len(text) % _LENGTH_BYTES)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + payload[_LENGTH_BYTES + length :]
 
 
 def _metadata(payload: bytes) -> dict[str, str]:

@@ -46,7 +46,7 @@ class Logbook:
     def say(self, text: str) -> None:
         """Print a line above the progress bar."""
         if self._console:
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def start_bar(self, total_steps: int, done_steps: int) -> None:
         """Show a bar over all steps of the run, with loss, rate and remaining time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import atan2, cos, hypot, pi, sin
+from math import atan2, hypot, pi
 from typing import Protocol
 
 from contextnet.data.synthetic.quads import Quad, Vector
@@ -108,9 +108,3 @@ class Thing:
         """The decals on the ground at ``time_s``."""
         position, heading = self.track.at(time_s)
         return [decal.moved(position, heading) for decal in self.shadow]
-
-
-def slanted(vector: Vector, turn_rad: float) -> Vector:
-    """Turn a vector about the vertical axis to the right by ``turn_rad``."""
-    c, s = cos(turn_rad), sin(turn_rad)
-    return c * vector[0] + s * vector[2], vector[1], -s * vector[0] + c * vector[2]

@@ -172,6 +172,9 @@ def _machine_end(sheet: Sketch, bike: Machine, front: bool) -> None:
         sheet.line([(x, 0.05), (x, 0.64)], 0.07, _TYRE)
         sheet.line([(x, 0.6), (x, 0.95)], 0.05, bike.paint)
         sheet.line([(x - 0.17, 0.3), (x + 0.17, 0.3)], 0.035, (70, 70, 72))
+        if not front:
+            for side in (-1, 1):
+                sheet.rectangle(x + side * 0.13 - 0.07, 0.4, x + side * 0.13 + 0.07, 0.7, tone(bike.paint, 0.6))
         sheet.line([(x - 0.28, 1.04), (x + 0.28, 1.04)], 0.04, (44, 44, 46))
         sheet.ellipse((x, 0.96 if not front else 0.82), (0.1, 0.05), (30, 28, 28))
         sheet.ellipse((x, 0.72), (0.04, 0.04), (236, 232, 214) if front else (196, 24, 24))

@@ -36,7 +36,6 @@ _LABEL: dict[Surface, str] = {
     Surface.COBBLES: "road",
     Surface.RAIL: "road",
     Surface.CYCLE_LANE: "road",
-    Surface.PATCH: "road",
 }
 
 
@@ -200,7 +199,6 @@ _FAMILY: dict[Surface, int] = {
     Surface.COBBLES: COBBLE_STONES,
     Surface.RAIL: ASPHALT_GRAIN,
     Surface.CYCLE_LANE: ASPHALT_GRAIN,
-    Surface.PATCH: ASPHALT_GRAIN,
 }
 
 
@@ -244,7 +242,6 @@ def _palette(rng: np.random.Generator, light: Light) -> NDArray[np.uint32]:
         Surface.COBBLES: asphalt * 0.9 + np.array([10.0, 6, 4]),
         Surface.RAIL: np.array([88.0, 84, 84]),
         Surface.CYCLE_LANE: np.array([150.0, 82, 70]) if rng.random() < 0.6 else asphalt * 1.05,
-        Surface.PATCH: asphalt * 0.8,
     }
     contrast = dict.fromkeys(Surface, 0.42) | {Surface.GRASS: 1.2, Surface.COBBLES: 0.9, Surface.PAVING: 0.7}
     lit_level = round(LIGHT_LEVELS * light.sun[1])

@@ -19,6 +19,7 @@ from contextnet.data.synthetic.texture import Texture
 
 HOUSE_DESIGNS = 9
 CORNER_M = 3.5
+CORNER_LAWN_M = 3.0
 RAILING_M = 1.05
 BACK_ROW_M = 26.0
 
@@ -91,15 +92,14 @@ def _fill(
     rows: Rows,
     turn: int,
 ) -> None:
-    """Line one stretch with houses, one gap to two houses; most stretches begin with a yard at the corner."""
-    at, number = start, int(rng.random() < 0.7)
-    if number == 1:
-        _corner_barrier(plan, side, start, designs.barriers[turn % 2], rows)
+    """Line one stretch with a lawn and a yard at the corner, then houses, one gap to three houses."""
+    at, number = start + CORNER_LAWN_M, 1
+    _corner_barriers(plan, side, at, (designs.barriers[turn % 2], designs.barriers[1 - turn % 2]), rows)
     while at < end - 2:
         house = designs.houses[int(rng.integers(len(designs.houses)))]
-        gap_due = number % 3 == 1
+        gap_due = number % 4 == 1
         if gap_due or at + house.width_m > end:
-            gap_end = min(end, at + float(rng.uniform(8, 15))) if gap_due else end
+            gap_end = min(end, at + float(rng.uniform(6, 11))) if gap_due else end
             barrier = designs.barriers[turn % 2]
             _barrier(plan, side, at, gap_end, side.house_m, barrier, rows)
             rows.gaps.append((side.sign, at, gap_end))
@@ -110,10 +110,10 @@ def _fill(
         number += 1
 
 
-def _corner_barrier(plan: Plan, side: Side, along: float, art: BarrierArt, rows: Rows) -> None:
-    """The end of a corner yard that faces the crossing street, and so the camera."""
+def _corner_barriers(plan: Plan, side: Side, along: float, arts: tuple[BarrierArt, BarrierArt], rows: Rows) -> None:
+    """Wall and fence of two corner yards, towards the crossing street and so towards the camera."""
     x, _, z = plan.bend.place(along, side.sign * side.house_m)
-    for piece in range(2):
+    for piece, art in enumerate(arts):
         left = x + PIECE_M * piece if side.sign > 0 else x - PIECE_M * (piece + 1)
         origin = (left, art.height_m, z)
         rows.quads.append(Quad(origin, (PIECE_M, 0, 0), (0, -art.height_m, 0), art.texture, (LABEL_ID[art.label],)))
@@ -183,15 +183,18 @@ def _back_row(rng: np.random.Generator, plan: Plan, side: Side, designs: Designs
                     plan, side.sign, at, at + house.width_m, side.house_m + BACK_ROW_M, house.height_m, house.front, ids
                 )
             )
-        at += house.width_m + float(rng.uniform(0, 9))
+        at += house.width_m + float(rng.uniform(0, 3))
 
 
 def _railings(rng: np.random.Generator, plan: Plan, side: Side, designs: Designs, rows: Rows) -> None:
-    """Low fences at the kerb that guide people to the crossings."""
+    """Low fences at the kerb that guide people to the crossings, and a yard wall or fence before each junction."""
     low = replace(designs.barriers[1], height_m=min(RAILING_M, designs.barriers[1].height_m))
     for start, end in plan.junctions:
-        for first, last, share in ((start - 14, start - 6, 0.5), (end + 6, end + 13, 1.0 if side.sign > 0 else 0.5)):
-            if rng.random() < share:
+        if side.sign > 0 or rng.random() < 0.5:
+            yard = side.garden[0] + 0.1 if side.garden is not None else side.house_m - 0.3
+            _barrier(plan, side, start - 18, start - 6, yard, designs.barriers[0 if side.sign > 0 else 1], rows)
+        for first, last in ((start - 14, start - 6), (end + 6, end + 13)):
+            if side.sign > 0 or rng.random() < 0.5:
                 _barrier(plan, side, first, last, side.curb_m + 0.35, low, rows)
 
 

@@ -107,6 +107,12 @@ def _upright(sheet: Sketch, wear: Clothes, swing: float, s: float, front: bool) 
             shade,
         )
         sheet.ellipse((foot, 0.05 * s + lift), (0.068 * w, 0.05 * s), (34, 30, 30))
+    _upright_body(sheet, wear, swing, s, front)
+    _upright_head(sheet, wear, s, front)
+
+
+def _upright_body(sheet: Sketch, wear: Clothes, swing: float, s: float, front: bool) -> None:
+    x, w = sheet.width_m / 2, wear.girth * s
     hem = 0.55 * s if wear.long_coat else 0.82 * s
     for side in (-1, 1):
         hand = (x + side * 0.29 * w, (0.78 + 0.07 * side * swing) * s)
@@ -141,6 +147,10 @@ def _upright(sheet: Sketch, wear: Clothes, swing: float, s: float, front: bool) 
         sheet.polygon([(x - 0.05 * w, 1.5 * s), (x + 0.05 * w, 1.5 * s), (x, 1.28 * s)], tone(wear.coat, 1.5))
     elif wear.bag is not None:
         sheet.ellipse((x, 1.22 * s), (0.16 * w, 0.2 * s), wear.bag)
+
+
+def _upright_head(sheet: Sketch, wear: Clothes, s: float, front: bool) -> None:
+    x = sheet.width_m / 2
     sheet.rectangle(x - 0.05 * s, 1.46 * s, x + 0.05 * s, 1.56 * s, tone(wear.skin, 0.85))
     sheet.ellipse((x, 1.67 * s), (0.095 * s, 0.13 * s), wear.hair)
     if front:

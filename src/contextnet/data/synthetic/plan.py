@@ -22,7 +22,6 @@ class Surface(IntEnum):
     COBBLES = 5
     RAIL = 6
     CYCLE_LANE = 7
-    PATCH = 8
 
 
 @dataclass(frozen=True)
@@ -79,17 +78,16 @@ AHEAD_M = 290.0
 
 def plan_for(rng: np.random.Generator, path_m: float) -> Plan:
     """Draw a street long enough for a path of ``path_m`` metres and the view beyond its end."""
-    track_sign = int(rng.choice([-1, -1, -1, 1]))
     lane_width = float(rng.uniform(2.75, 3.4))
-    lawn_sign = int(rng.choice([-1, 1]))
+    lawn_sign = -1 if rng.random() < 0.15 else 1
     sides: list[Side] = []
     strips: list[Strip] = []
     for sign in (-1, 1):
-        side, own = _side(rng, sign, lane_width, track_sign == sign, lawn_sign == sign)
+        side, own = _side(rng, sign, lane_width, sign < 0, lawn_sign == sign or bool(rng.random() < 0.3))
         sides.append(side)
         strips += own
     junctions = []
-    start = float(rng.uniform(16, 44))
+    start = float(rng.uniform(22, 46))
     while start < path_m + AHEAD_M:
         width = float(rng.uniform(8, 13))
         junctions.append((start, start + width))
@@ -115,11 +113,7 @@ def _side(
     lane = lay(lane_width, Surface.ASPHALT)
     track = None
     if has_track:
-        bed = Surface(int(rng.choice([Surface.ASPHALT, Surface.ASPHALT, Surface.GRASS])))
-        lay(0.14, Surface.MARKING if bed == Surface.ASPHALT else Surface.CURB)
-        track = _lay_track(lay, bed)
-        if bed == Surface.GRASS:
-            lay(0.2, Surface.CURB)
+        track = _lay_track(lay, Surface(int(rng.choice([Surface.ASPHALT, Surface.ASPHALT, Surface.GRASS]))))
     elif rng.random() < 0.3:
         lay(0.12, Surface.MARKING)
         lay(float(rng.uniform(1.3, 1.8)), Surface(int(rng.choice([Surface.ASPHALT, Surface.CYCLE_LANE]))))
@@ -153,9 +147,12 @@ def _side(
 
 def _lay_track(lay: Callable[[float, Surface], float], bed: Surface) -> float:
     """Lay a tram's bed with two rails 1.435 m apart; returns the track's middle."""
+    lay(0.14, Surface.MARKING if bed == Surface.ASPHALT else Surface.CURB)
     lay(0.86, bed)
     lay(0.09, Surface.RAIL)
     middle = lay(1.435, bed)
     lay(0.09, Surface.RAIL)
     lay(0.86, bed)
+    if bed == Surface.GRASS:
+        lay(0.2, Surface.CURB)
     return middle

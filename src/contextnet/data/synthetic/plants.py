@@ -64,8 +64,8 @@ def _leaves(
     clumps = 34
     centres = []
     for _ in range(clumps):
-        up = float(rng.uniform(0.08, 0.9))
-        reach = _reach(up, shape) * sheet.width_m / 2 * 0.78
+        up = float(rng.uniform(0.08, 0.84))
+        reach = _reach(up, shape) * (sheet.width_m / 2 - 0.16 * crown)
         centres.append(
             (middle + reach * float(rng.uniform(-1, 1)), base + up * crown, float(rng.uniform(0.1, 0.17)) * crown * 0.8)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
 from contextnet.data.synthetic.texture import Texture, with_opacity
 
@@ -100,17 +100,6 @@ class Sketch:
         shaded = np.clip(pixels[..., :3] * factor, 0, 255).astype(np.uint8)
         self._replace(np.dstack([shaded, pixels[..., 3]]))
 
-    def roughen(self, rng: np.random.Generator, strength: float, blur_m: float = 0.0) -> None:
-        """Multiply all paint so far by seeded noise of relative ``strength``, smoothed over ``blur_m``."""
-        pixels = np.asarray(self._paint)
-        noise = np.clip(128 + 128 * strength * rng.standard_normal(pixels.shape[:2], dtype=np.float32), 0, 255)
-        picture = Image.fromarray(noise.astype(np.uint8))
-        if blur_m > 0:
-            picture = picture.filter(ImageFilter.BoxBlur(blur_m * self._scale[0]))
-        factor = np.asarray(picture, np.float32)[..., None] / 128
-        shaded = np.clip(pixels[..., :3] * factor, 0, 255).astype(np.uint8)
-        self._replace(np.dstack([shaded, pixels[..., 3]]))
-
     def _replace(self, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
         self._paint = Image.fromarray(np.ascontiguousarray(pixels))
         self._draw = ImageDraw.Draw(self._paint)
@@ -133,7 +122,7 @@ def _bled(picture: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
     """
     width, height = picture.size
     filled = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-    for factor in (64, 16, 4):
+    for factor in (32, 4):
         size = (max(1, width // factor), max(1, height // factor))
         spread = picture.resize(size, Image.Resampling.BOX).resize(picture.size, Image.Resampling.NEAREST)
         filled.paste(spread, (0, 0), spread.getchannel("A").point([0] + [255] * 255))

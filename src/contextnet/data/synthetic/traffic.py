@@ -77,7 +77,8 @@ class Traffic:
             kind = kinds.pop()
             length = _LENGTH_M[kind]
             self._put(kind, at + length / 2, -lane + float(rng.uniform(-0.25, 0.25)), -speed, TURNED_ROUND)
-            at += length + float(rng.uniform(9, 28))
+            # The first few stand close, so that lorry and bus are in view from the start.
+            at += length + float(rng.uniform(5, 13) if len(kinds) > 1 and at < 45 else rng.uniform(9, 28))
 
     def _trams(self, side: Side) -> None:
         """Trams one after the other, so that one is always in view; on the left most of them come towards us."""
