@@ -20,9 +20,7 @@ from contextnet.data.augmentation import (
     warp,
 )
 
-STRONG = AugmentationRanges(
-    scale=(0.4, 2.5), flip=0.5, hue=0.5, saturation=0.8, brightness=0.8, contrast=0.8
-)
+STRONG = AugmentationRanges(scale=(0.4, 2.5), flip=0.5, hue=0.5, saturation=0.8, brightness=0.8, contrast=0.8)
 
 
 def generator(seed: int = 0) -> Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -22,7 +23,9 @@ def train(
     set_: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
     ] = None,
-    resume: Annotated[bool, Option("--resume", help="Go on with the run in the output folder.")] = False,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on with the run in the output folder, by its own recipe.")
+    ] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in the output folder.")] = False,
     device: Device = "cpu",
 ) -> None:
@@ -33,20 +36,21 @@ def train(
     from contextnet.recipes import find_recipe
     from contextnet.training.logbook import Logbook
     from contextnet.training.recipe import read_recipe, write_recipe
-    from contextnet.training.run_folder import prepare_run_folder
+    from contextnet.training.run_folder import check_run_folder, prepare_run_folder
     from contextnet.training.trainer import train as run_training
 
     console = Console(stderr=True)
     overrides = list(set_ or [])
     if data:
-        overrides.append(f"data.source={data}")
-    folder = prepare_run_folder(output, resume=resume, overwrite=overwrite)
+        overrides.append(f"data.source={json.dumps(data)}")
+    folder = check_run_folder(output, resume=resume, overwrite=overwrite)
     plan = read_recipe(folder.recipe if resume else find_recipe(recipe), overrides)
     training = open_data(plan.data.source, plan.data.train_split)
     validation = open_data(plan.data.source, plan.data.val_split)
-    write_text(folder.recipe, write_recipe(plan))
     console.print(f"decoding {len(training)} samples of {training.name}")
     split = decode_split(training, unreadable_budget=plan.data.unreadable_budget)
+    prepare_run_folder(output, resume=resume, overwrite=overwrite)
+    write_text(folder.recipe, write_recipe(plan))
     with Logbook(folder.log, console) as logbook:
         command = shlex.join(["contextnet", *sys.argv[1:]])
         result = run_training(plan, split, validation, folder, logbook, resume=resume, device=device, command=command)

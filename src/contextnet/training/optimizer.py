@@ -72,9 +72,7 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
 
     Depth-wise kernels are left alone as in section 3.1 of the paper.
     """
-    depthwise = {
-        id(m.weight) for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1
-    }
+    depthwise = {id(m.weight) for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1}
     decayed = [p for p in network.parameters() if p.ndim > 1 and id(p) not in depthwise]
     kept = {id(p) for p in decayed}
     free = [p for p in network.parameters() if id(p) not in kept]

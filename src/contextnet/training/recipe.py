@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from contextnet.data.augmentation import AugmentationRanges
 from contextnet.errors import RecipeError
-from contextnet.spec import VARIANTS, ContextNetSpec, variant
+from contextnet.spec import MAX_MULTIPLIER, MIN_MULTIPLIER, VARIANTS, ContextNetSpec, variant
 from contextnet.training.recipe_faults import explain
 from contextnet.training.recipe_yaml import read_values
 
@@ -32,7 +32,7 @@ class NetworkOptions(_Options):
     """Which network is trained: a name from ``contextnet.spec.VARIANTS`` and what is added to it."""
 
     variant: str = "cn14"
-    width: Annotated[float, Field(ge=0.05, le=8)] = 1.0
+    width: Annotated[float, Field(ge=MIN_MULTIPLIER, le=MAX_MULTIPLIER)] = 1.0
     pyramid_pooling: bool = False
     auxiliary: bool = True
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -89,9 +89,7 @@ class AugmentationOptions(_Options):
 
     def ranges(self) -> AugmentationRanges:
         """Give the ranges as the augmentation takes them."""
-        return AugmentationRanges(
-            self.scale, self.flip, self.hue, self.saturation, self.brightness, self.contrast
-        )
+        return AugmentationRanges(self.scale, self.flip, self.hue, self.saturation, self.brightness, self.contrast)
 
 
 class LossOptions(_Options):

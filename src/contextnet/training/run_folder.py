@@ -47,29 +47,42 @@ class RunFolder:
         return self.root / "scores.json"
 
 
-def prepare_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
-    """Make the folder ready for a run.
+def check_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
+    """Give the paths of a run's folder, which may not exist yet; nothing is changed.
 
     Raises ``RunError`` when it already holds a run and neither ``resume`` nor ``overwrite`` was asked for, or when
-    there is nothing to resume. ``overwrite`` removes the files of a run and nothing else.
+    there is nothing to resume.
     """
     if resume and overwrite:
         raise RunError("--resume goes on with a run and --overwrite starts anew; give one of them")
     if root.exists() and not root.is_dir():
         raise RunError(f"{root}: is a file; give a folder for the run")
-    present = [name for name in _NAMES if (root / name).exists()]
     folder = RunFolder(root)
     if resume and not folder.last_state.exists():
         raise RunError(f"{root}: holds no run to resume ('{folder.last_state.name}' is missing)")
+    present = _present(root)
     if present and not (resume or overwrite):
         raise RunError(
             f"{root}: already holds a run ('{present[0]}'); go on with --resume or start anew with --overwrite"
         )
+    return folder
+
+
+def prepare_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
+    """Check the folder as ``check_run_folder`` does, then make it ready for a run.
+
+    ``overwrite`` removes the files of a run and nothing else. Raises ``RunError`` also when it cannot be made.
+    """
+    folder = check_run_folder(root, resume=resume, overwrite=overwrite)
     if overwrite:
-        for name in present:
+        for name in _present(root):
             (root / name).unlink()
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{root}: cannot be made: {error.strerror}") from None
     return folder
+
+
+def _present(root: Path) -> list[str]:
+    return [name for name in _NAMES if (root / name).exists()]
