@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-import contextnet.weights as weights
+import contextnet.weights.catalogue as weights
 from contextnet.errors import WeightsError
 from contextnet.labels import CAMVID
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.storage import Weights, read_weights, write_weights
 from contextnet.spec import ContextNetSpec, variant
-from contextnet.weights import find_weights, summarize_weights, weights_names
+from contextnet.weights.catalogue import find_weights, summarize_weights, weights_names
 
 SPEC = variant("cn14", 11, auxiliary=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class ContextNetError(ValueError):
     """Base of every fault that the user's input causes; the command line prints it and exits with code 2.
@@ -11,7 +13,21 @@ class ContextNetError(ValueError):
 
 
 class DataError(ContextNetError):
-    """An image, a mask, a split or a label set cannot be used as it is."""
+    """An image, a mask, a split or a label set cannot be used as it is.
+
+    ``file``, ``detail`` and ``remedy`` hold the parts of a message that ``at`` made; they are empty otherwise.
+    """
+
+    file: str = ""
+    detail: str = ""
+    remedy: str = ""
+
+    @classmethod
+    def at(cls, file: object, detail: str, remedy: str) -> Self:
+        """Make the error whose message is ``FILE: DETAIL; REMEDY``, and keep its parts."""
+        error = cls(f"{file}: {detail}; {remedy}")
+        error.file, error.detail, error.remedy = str(file), detail, remedy
+        return error
 
 
 class ImageError(DataError):

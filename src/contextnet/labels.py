@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contextnet.errors import DataError
+from contextnet.plain_yaml import PlainYamlError, parse_plain_yaml
 
 IGNORE_INDEX = 255
 MAX_CLASSES = 254
@@ -49,7 +49,8 @@ class LabelClass:
 class LabelSet:
     """The classes of a data set in train-id order, and the file ids that mean void.
 
-    Raises ``DataError`` when a file id is outside 0..255, claimed twice, or a class name stands twice.
+    Raises ``DataError`` when a file id or a part of a colour is outside 0..255, a file id is claimed twice, or a class
+    name stands twice.
     """
 
     name: str
@@ -68,6 +69,12 @@ class LabelSet:
         empty = [c.name for c in self.classes if not c.file_ids]
         if empty:
             raise DataError(f"label set '{self.name}': class '{empty[0]}' has no file id; give it at least one")
+        for label in self.classes:
+            if not all(0 <= part <= 255 for part in label.color):
+                raise DataError(
+                    f"label set '{self.name}': class '{label.name}' has the colour {list(label.color)}; "
+                    "red, green and blue are 0 to 255 each"
+                )
 
     @property
     def num_classes(self) -> int:
@@ -155,7 +162,8 @@ class LabelSet:
     def from_json(cls, values: Mapping[str, Any], source: str = "label set") -> LabelSet:
         """Build a label set from JSON values as ``to_json`` writes and a YAML file holds them.
 
-        Raises ``DataError`` that begins with ``source`` and names the field when a key is unknown or a value wrong.
+        Types are strict: neither "1" nor true is an id. Raises ``DataError`` that begins with ``source`` and names the
+        field or the class when a key is unknown or a value wrong.
         """
         try:
             document = _LabelSetDocument.model_validate(values)
@@ -164,38 +172,40 @@ class LabelSet:
             field = ".".join(str(part) for part in first["loc"]) or "document"
             raise DataError(f"{source}: {field}: {first['msg'].lower()}") from None
         classes = tuple(
-            LabelClass(c.name, c.color or _default_color(i), c.category or c.name, tuple(c.ids), c.instances)
+            LabelClass(c.name, _color(c.color, i), c.category or c.name, tuple(c.ids), c.instances)
             for i, c in enumerate(document.classes)
         )
-        return cls(document.name, classes, tuple(document.void))
+        try:
+            return cls(document.name, classes, tuple(document.void))
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from None
 
     @classmethod
     def from_yaml(cls, path: Path) -> LabelSet:
         """Read a label set from a YAML file. Raises ``DataError`` naming the file and what is wrong in it."""
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = parse_plain_yaml(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path}: not a YAML label set: {reason}") from None
+        except (PlainYamlError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: not a YAML label set: {error}") from None
         if not isinstance(values, dict):
             raise DataError(f"{path}: a label set is a mapping with 'name', 'classes' and 'void'")
         return cls.from_json(values, source=str(path))
 
 
 class _ClassDocument(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(min_length=1)
     ids: list[int] = Field(min_length=1)
-    color: Color | None = None
+    color: list[int] | None = Field(None, min_length=3, max_length=3)
     category: str | None = None
     instances: bool = False
 
 
 class _LabelSetDocument(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(min_length=1)
     classes: list[_ClassDocument] = Field(min_length=1)
@@ -208,6 +218,10 @@ def _refuse_repeats(label_set: str, what: str, values: list[Any]) -> None:
         if value in seen:
             raise DataError(f"label set '{label_set}': {what} {value!r} stands twice")
         seen.add(value)
+
+
+def _color(given: list[int] | None, index: int) -> Color:
+    return _default_color(index) if given is None else (given[0], given[1], given[2])
 
 
 def _default_color(index: int) -> Color:
@@ -269,5 +283,3 @@ CITYSCAPES = _cityscapes()
 
 CAMVID = _camvid()
 """CamVid's 11 classes in the order of the SegNet split; 11 is void."""
-
-LABEL_SETS: dict[str, LabelSet] = {"cityscapes": CITYSCAPES, "camvid": CAMVID}

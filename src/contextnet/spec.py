@@ -178,6 +178,8 @@ def _complaints(spec: ContextNetSpec) -> list[str]:
         found.append("without a context branch there must be exactly one detail branch")
     if len(spec.fusion_widths) != (len(spec.details) if spec.context else 0):
         found.append("each detail branch beside a context branch needs one fusion width")
+    if spec.context is None and spec.auxiliary:
+        found.append("without a context branch there is nothing for an auxiliary classifier to read")
     if not 1 <= spec.num_classes <= 254:
         found.append(f"{reprlib.repr(spec.num_classes)} classes; 1 to 254 are possible")
     if not 0 <= spec.dropout < 1:

@@ -229,3 +229,46 @@ def test_resuming_with_another_optimizer_is_refused_and_the_run_stays(
     assert _train(monkeypatch, root, "--resume", "--set", "optimizer={kind: sgd}", "--set", "epochs=2") == 2
     assert "was written with AdamW, not SGD; resume with the run's own recipe" in _error(capsys)
     assert (root.parent / "run" / "last.state.safetensors").read_bytes() == state
+    assert _train(monkeypatch, root, "--resume") == 0, "the run's own recipe is gone"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--set", "batch_size=1"], "resume with the run's own 'batch_size' and data"),
+        (["--set", "schedule.warmup_steps=99"], "'schedule.warmup_steps' is 99, but"),
+        (["--device", "gpu"], "device 'gpu': expected cpu, cuda or cuda:N"),
+    ],
+)
+def test_resuming_with_what_makes_another_run_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], error: str
+) -> None:
+    assert _train(monkeypatch, root) == 0
+    assert _train(monkeypatch, root, "--resume", *options) == 2
+    assert error in _error(capsys)
+    assert _train(monkeypatch, root, "--resume") == 0
+
+
+def test_damaged_validation_image_is_named_before_the_first_step(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = sorted((root / "val" / "images").iterdir())[-1]
+    image.write_bytes(image.read_bytes()[:50])
+    assert _train(monkeypatch, root) == 2
+    assert image.name in _error(capsys)
+    assert not (root.parent / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_black_and_white_masks_are_refused_before_the_first_step(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    (root / "labels.yaml").write_text("name: two\nclasses: [{name: bg, ids: [0]}, {name: person, ids: [1]}]\n")
+    for one in ("train", "val"):
+        for mask in (root / one / "masks").iterdir():
+            ids = np.zeros((32, 64), np.uint8)
+            ids[:, ::2] = 255 if one == split else 1
+            write_png(mask, ids)
+    assert _train(monkeypatch, root) == 2
+    assert "255" in _error(capsys)
+    assert not (root.parent / "run").exists()

@@ -36,7 +36,7 @@ from contextnet.models.storage import (
     write_weights,
 )
 from contextnet.spec import MAX_BLOCKS, MAX_WIDTH, BottleneckSpec, ContextNetSpec, SeparableSpec, variant
-from contextnet.weights import summarize_weights
+from contextnet.weights.catalogue import summarize_weights
 
 # A pickle payload in place of weights.
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,6 @@ def test_bar_shows_steps_and_status(tmp_path: Path) -> None:
     screen = io.StringIO()
     with Logbook(tmp_path / "log.jsonl", Console(file=screen, width=120, force_terminal=True)) as logbook:
         logbook.start_bar(total_steps=10, done_steps=3)
-        logbook.advance(7, "loss 0.250")
+        logbook.advance(7, "loss 0.250", images=32)
     assert "7/10" in screen.getvalue()
-    assert "loss 0.250" in screen.getvalue()
+    assert re.search(r"loss 0\.250, \d+\.\d images/s", screen.getvalue())

@@ -22,9 +22,9 @@ def test_paths_of_a_run() -> None:
     [
         ((), False, False, None, ()),
         (("notes.txt", "events"), False, False, None, ("events", "notes.txt")),
-        (("recipe.yaml",), False, False, r"already holds a run \('recipe.yaml'\); go on with --resume or start", None),
+        (("recipe.yaml", "log.jsonl", "notes.txt"), False, False, None, ("notes.txt",)),
         ((STATE,), False, False, rf"already holds a run \('{STATE}'\)", None),
-        (("scores.json",), False, False, r"already holds a run \('scores.json'\)", None),
+        (("best.safetensors",), False, False, r"already holds a run \('best.safetensors'\); go on with --resume", None),
         ((*FILES, "notes.txt"), True, False, None, tuple(sorted((*FILES, "notes.txt")))),
         ((), True, False, rf"holds no run to resume \('{STATE}' is missing\)", None),
         (("recipe.yaml", "log.jsonl"), True, False, "holds no run to resume", None),

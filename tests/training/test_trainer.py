@@ -21,8 +21,9 @@ from contextnet.training import trainer
 from contextnet.training.checkpoint import FORMAT
 from contextnet.training.logbook import Logbook
 from contextnet.training.recipe import Recipe, read_recipe, write_recipe
+from contextnet.training.run import TrainingRun, start_run
 from contextnet.training.run_folder import RunFolder, prepare_run_folder
-from contextnet.training.trainer import TrainingResult, start_run, take_step, train
+from contextnet.training.trainer import TrainingResult, take_step, train
 
 VALIDATION = Blocks(2, seed=9, name="blocks/val")
 
@@ -103,10 +104,10 @@ def test_resumed_run_is_the_run_never_stopped(
     recipe = tiny_recipe(epochs=4, **changes)
     whole = run(recipe, tmp_path / "whole")
 
-    def stop(parts: trainer.TrainingRun, batch: Batch, step: int, total: int) -> float | None:
+    def stop(parts: TrainingRun, batch: Batch, step: int) -> float | None:
         if step == stopped_at_step:
             raise KeyboardInterrupt
-        return take_step(parts, batch, step, total)
+        return take_step(parts, batch, step)
 
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "take_step", stop)
@@ -156,7 +157,7 @@ def test_learning_rate_follows_the_schedule() -> None:
     parts = start_run(recipe, blocks_split(), torch.device("cpu"))
     rates = []
     for step in range(4):
-        take_step(parts, _batch(), step, total_steps=4)
+        take_step(parts, _batch(), step)
         rates.append({group["lr"] for group in parts.optimizer.param_groups})
     assert [list(rate) for rate in rates] == [[pytest.approx(0.01 * f)] for f in (1 / 2, 1, 2 / 3, 1 / 3)]
 
@@ -165,7 +166,7 @@ def _batch() -> Batch:
     return draw_batch(blocks_split(), [0, 1], (32, 64), NO_AUGMENTATION, generator_for(0, 0, stream=1))
 
 
-def _snapshot(parts: trainer.TrainingRun) -> dict[str, Tensor]:
+def _snapshot(parts: TrainingRun) -> dict[str, Tensor]:
     found = {f"network.{n}": t.clone() for n, t in parts.network.state_dict().items()}
     found |= {f"averaged.{n}": t.clone() for n, t in (parts.averaged or {}).items()}
     for index, slots in enumerate(parts.optimizer.state.values()):
@@ -178,7 +179,7 @@ def _snapshot(parts: trainer.TrainingRun) -> dict[str, Tensor]:
 def test_step_that_is_not_finite_changes_nothing_and_is_counted(fault: str, value: float) -> None:
     parts = start_run(tiny_recipe(ema_decay=0.9, max_nonfinite_steps=3), blocks_split(), torch.device("cpu"))
     good = bad = _batch()
-    assert take_step(parts, good, 0, 10) is not None
+    assert take_step(parts, good, 0) is not None
     before = _snapshot(parts)
     remove = None
     if fault == "image":
@@ -190,12 +191,12 @@ def test_step_that_is_not_finite_changes_nothing_and_is_counted(fault: str, valu
         # The loss stays finite while a gradient overflows on its way back.
         remove = parts.network.classifier.weight.register_hook(lambda gradient: gradient * value)
     for skipped in (1, 2):
-        assert take_step(parts, bad, skipped, 10) is None
+        assert take_step(parts, bad, skipped) is None
         assert (parts.nonfinite_in_a_row, parts.progress.skipped_steps) == (skipped, skipped)
     assert equal_bits(before, _snapshot(parts))
     if remove is not None:
         remove.remove()
-    assert take_step(parts, good, 3, 10) is not None
+    assert take_step(parts, good, 3) is not None
     assert (parts.nonfinite_in_a_row, parts.progress.skipped_steps) == (0, 2)
     assert all(torch.isfinite(tensor).all() for tensor in _snapshot(parts).values())
 
@@ -244,9 +245,9 @@ def test_batch_too_small_for_batch_norm_is_refused(
 def test_memory_that_does_not_suffice_is_said_in_the_recipes_terms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def greedy(parts: trainer.TrainingRun, batch: Batch, step: int, total: int) -> float | None:
+    def greedy(parts: TrainingRun, batch: Batch, step: int) -> float | None:
         torch.empty(1 << 60, dtype=torch.uint8)
-        return take_step(parts, batch, step, total)
+        return take_step(parts, batch, step)
 
     monkeypatch.setattr(trainer, "take_step", greedy)
     error = r"step 0: a batch of 2 crops of 32×64 .* memory of 'cpu'; lower 'batch_size' or 'augmentation.crop_hw'"

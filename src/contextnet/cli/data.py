@@ -14,7 +14,8 @@ from contextnet.cli.options import JsonFile, emit_json, parse_size
 from contextnet.cli.progress import progress_bar
 from contextnet.data.check import check_split
 from contextnet.data.check_table import report_table
-from contextnet.data.sources import open_data
+from contextnet.data.pairs import PairedFiles
+from contextnet.data.sources import list_splits, open_data
 
 app = Typer(help="Check, look at and make data sets.", no_args_is_help=True)
 
@@ -24,12 +25,14 @@ Source = Annotated[str, Argument(metavar="KIND:ROOT", help="The data set, as in 
 @app.command()
 def check(
     data: Source,
-    split: Annotated[list[str] | None, Option(help="A split to read; may be given several times.")] = None,
+    split: Annotated[
+        list[str] | None, Option(help="A split to read; may be given several times; all without it.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Read whole splits and report sizes, class shares and everything that would spoil training; 1 if there is any."""
     reports = []
-    for name in split or ["train", "val"]:
+    for name in split or list_splits(data):
         samples = open_data(data, name, allow_missing=True)
         with progress_bar(f"checking {samples.name}") as progress:
             reports.append(check_split(samples, progress))
@@ -57,8 +60,12 @@ def show(
     from contextnet.images import write_png
 
     samples = open_data(data, split)
+    if isinstance(samples, PairedFiles):
+        samples = samples.without_instances()
     write_png(output, augmented_grid(samples, count, parse_size(crop), seed))
-    Console().print(f"{output}: {min(count, len(samples))} augmented samples of {samples.name}", highlight=False)
+    Console().print(
+        f"{output}: {min(count, len(samples))} augmented samples of {samples.name}", highlight=False, markup=False
+    )
 
 
 @app.command()
@@ -75,4 +82,5 @@ def synthesize(
     made = drives_for(split, drives, size_hw=parse_size(size), frame_count=frames)
     with progress_bar(f"drawing {drives} drives") as progress:
         count = write_drives(output, split, made, progress)
-    Console().print(f"{count} frames in {output}; open them as cityscapes:{output}", highlight=False, soft_wrap=True)
+    done = f"{count} frames in {output}; open them as cityscapes:{output}"
+    Console().print(done, highlight=False, markup=False, soft_wrap=True)

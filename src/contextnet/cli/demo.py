@@ -58,7 +58,7 @@ def demo(
     device: Device = "cpu",
 ) -> None:
     """Segment synthetic streets that no training has seen, score them against their ground truth, write pictures."""
-    console = Console(stderr=as_json, soft_wrap=True, highlight=False)
+    console = Console(stderr=as_json, soft_wrap=True, highlight=False, markup=False)
     size_hw = parse_size(size)
     predictor, labels = open_network(weights, device, "demo")
     console.print(f"drawing {drives} streets of {frames} frames at {size_hw[0]}×{size_hw[1]}")
@@ -87,7 +87,7 @@ def _say(
         f"{frames} frames drawn, segmented and scored in {seconds:.0f} s; {median_ms:.0f} ms a frame to segment"
     )
     console.print(f"overlays and label PNGs: {output}/")
-    console.print(f"look at [bold]{sheet}[/bold] first: image, ground truth, ContextNet")
+    console.print(f"look at {sheet} first: image, ground truth, ContextNet")
 
 
 def _write_pictures(streets: SyntheticStreets, results: list[Segmentation], output: Path) -> Path:

@@ -9,7 +9,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 from contextnet.cli.networks import open_network
-from contextnet.cli.options import Device, JsonFile, emit_json
+from contextnet.cli.options import Device, JsonFile, emit_json, require_json_target
 from contextnet.cli.progress import progress_bar
 from contextnet.data.sample import SegmentationData
 from contextnet.data.sources import open_data
@@ -27,6 +27,7 @@ def evaluate(
     device: Device = "cpu",
 ) -> None:
     """Score a network: class, category and instance IoU at full label resolution, one scale, no flipping."""
+    require_json_target(json_file)
     samples = open_data(data, split)
     predictor, labels = open_network(weights, device, "evaluate")
     require_same_classes(labels, samples, weights)

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from typer import Argument, Option
 
 from contextnet.cli.optional import require_torch
 from contextnet.cli.options import JsonFlag, parse_size
+from contextnet.errors import ContextNetError, WeightsError
 from contextnet.spec import VARIANTS, ContextNetSpec, variant
 
 
@@ -27,6 +29,8 @@ def info(
     size_hw = parse_size(size)
     if name in VARIANTS:
         spec = variant(name, classes, width=width, pyramid_pooling=pyramid_pooling)
+    elif classes != 19 or width != 1 or pyramid_pooling:
+        raise ContextNetError(f"'{name}' is no variant: --classes, --width and --pyramid-pooling change variants only")
     else:
         spec = _spec_of_weights(name)
     facts = describe(spec, size_hw)
@@ -60,8 +64,7 @@ def describe(spec: ContextNetSpec, size_hw: tuple[int, int]) -> dict[str, Any]:
 
 
 def _spec_of_weights(name: str) -> ContextNetSpec:
-    from contextnet.errors import WeightsError
-    from contextnet.weights import find_weights, summarize_weights
+    from contextnet.weights.catalogue import find_weights, summarize_weights
 
     try:
         path = find_weights(name)
@@ -71,10 +74,10 @@ def _spec_of_weights(name: str) -> ContextNetSpec:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    console = Console()
+    console = Console(highlight=False)
     height, width = facts["size_hw"]
     field = facts["receptive_field"]
-    console.print(f"[bold]{facts['name']}[/bold], {facts['classes']} classes, image {height}×{width}")
+    console.print(f"[bold]{escape(facts['name'])}[/bold], {facts['classes']} classes, image {height}×{width}")
     console.print(
         f"parameters            {facts['parameters']:,} ({facts['parameters_folded']:,} with batch norm folded)"
     )

@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from contextnet.cli.options import JsonFlag
-from contextnet.weights import WeightsSummary, find_weights, summarize_weights, weights_names
+from contextnet.weights.catalogue import WeightsSummary, find_weights, summarize_weights, weights_names
 
 
 def models(as_json: JsonFlag = False) -> None:
@@ -23,11 +24,13 @@ def models(as_json: JsonFlag = False) -> None:
     for summary in summaries:
         miou = "-" if summary.miou is None else f"{100 * summary.miou:.1f} %"
         numbers = (f"{summary.parameters:,}", miou, summary.validated_on, f"{summary.file_bytes / 1e6:.1f} MB")
-        table.add_row(summary.name, summary.variant, str(summary.num_classes), summary.trained_on, *numbers)
+        table.add_row(
+            *(Text(v) for v in (summary.name, summary.variant, str(summary.num_classes), summary.trained_on, *numbers))
+        )
     Console().print(table)
     for summary in summaries:
         if summary.licence:
-            Console().print(f"{summary.name}: {summary.licence}", highlight=False, soft_wrap=True)
+            Console().print(f"{summary.name}: {summary.licence}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _plain(summary: WeightsSummary) -> dict[str, Any]:

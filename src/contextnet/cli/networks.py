@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextnet.cli.optional import require_torch
+from contextnet.cli.options import require_device
 from contextnet.evaluation.predictor import Predictor
 from contextnet.labels import LabelSet
-from contextnet.weights import find_weights
+from contextnet.weights.catalogue import find_weights
 
 
 def open_network(name_or_path: str, device: str, command: str) -> tuple[Predictor, LabelSet]:
@@ -15,6 +16,7 @@ def open_network(name_or_path: str, device: str, command: str) -> tuple[Predicto
     """
     path = find_weights(name_or_path)
     require_torch(command)
+    require_device(device)
     from contextnet.models.predictor import NetworkPredictor
     from contextnet.models.storage import read_weights
 

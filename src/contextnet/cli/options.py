@@ -30,6 +30,22 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
+def require_device(device: str) -> None:
+    """Raise ``ContextNetError`` when PyTorch has no such device; called before any work is done."""
+    import torch
+
+    if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
+        raise ContextNetError(f"device '{device}': expected cpu, cuda or cuda:N")
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ContextNetError(f"device '{device}': PyTorch finds no CUDA GPU on this machine; use cpu")
+
+
+def require_json_target(target: str | None) -> None:
+    """Raise ``ContextNetError`` when JSON could not be written to ``target``; called before any work is done."""
+    if target and target != "-" and not Path(target).parent.is_dir():
+        raise ContextNetError(f"{target}: its folder does not exist; make it first")
+
+
 def emit_json(values: Any, target: str) -> None:
     """Write JSON values to a file, or to standard output for ``-``."""
     if target == "-":

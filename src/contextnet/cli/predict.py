@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from typer import Argument, Option
 
 from contextnet.cli.networks import open_network
@@ -28,7 +29,7 @@ def predict(
 
     Images that cannot be read are named, the others are labelled, and the exit code is 2.
     """
-    files = list_inputs(inputs)
+    files = list_inputs(inputs, output)
     predictor, labels = open_network(weights, device, "predict")
     with progress_bar("labelling") as progress:
         summary = predict_files(predictor, labels, files, output, progress)
@@ -43,10 +44,10 @@ def predict(
 
 
 def _print(summary: PredictionSummary) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     table = Table("class", "share of pixels", box=None)
     for name, share in summary.class_shares.items():
-        table.add_row(name, f"{100 * share:.2f} %")
+        table.add_row(Text(name), f"{100 * share:.2f} %")
     console.print(table)
     console.print(
         f"{summary.images} images labelled, median {summary.median_latency_ms:.0f} ms an image in the network; "

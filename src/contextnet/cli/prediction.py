@@ -47,16 +47,20 @@ class PredictionSummary:
         return asdict(self)
 
 
-def list_inputs(inputs: Sequence[Path]) -> list[InputFile]:
+def list_inputs(inputs: Sequence[Path], output: Path) -> list[InputFile]:
     """List the images of files and folders; a folder's inner folders are kept in the names of the results.
 
-    Raises ``DataError`` when an input does not exist, a folder holds no image, or two images would share a name.
+    What lies below ``output`` is left out: results of an earlier call are no inputs. Raises ``DataError`` when an
+    input does not exist, a folder holds no image, or two images would share a name.
     """
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output}: is a file; give a folder for the results")
     files: list[InputFile] = []
     for given in inputs:
         if given.is_dir():
             found = image_files(given, recursive=True)
-            files += [InputFile(path, path.relative_to(given).with_suffix("")) for path in found]
+            fresh = [path for path in found if not path.resolve().is_relative_to(output.resolve())]
+            files += [InputFile(path, path.relative_to(given).with_suffix("")) for path in fresh]
         elif given.is_file():
             files.append(InputFile(given, Path(given.stem)))
         else:

@@ -14,7 +14,7 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     """Give a function that moves a bar to ``done`` of ``total``."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextnet.data.check import ClassShare, DataReport, Problem, check_split
 from contextnet.data.pairs import Pair, PairedFiles
 from contextnet.data.sample import Sample, SegmentationData
-from contextnet.data.sources import open_data
+from contextnet.data.sources import list_splits, open_data
+from contextnet.data.verification import verify_split
 
 __all__ = [
     "ClassShare",
@@ -16,5 +17,7 @@ __all__ = [
     "Sample",
     "SegmentationData",
     "check_split",
+    "list_splits",
     "open_data",
+    "verify_split",
 ]

@@ -34,6 +34,7 @@ class AugmentationRanges:
 
 
 NO_AUGMENTATION = AugmentationRanges(scale=(1.0, 1.0), flip=0.0, hue=0.0, saturation=0.0, brightness=0.0, contrast=0.0)
+"""Ranges that leave a sample as it is: one of the crop's size comes back pixel by pixel."""
 
 
 def draw_warps(

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections.abc import Callable
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Event, Thread
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from contextnet.data.augmentation import AugmentationRanges, draw_color_maps, draw_warps, recolor, warp
+from contextnet.data.pairs import PairedFiles
+from contextnet.data.reading import READ_TIMEOUT_S, read_ahead
 from contextnet.data.sample import Sample, SegmentationData
-from contextnet.errors import DataError
+from contextnet.data.verification import NumberingCheck
+from contextnet.errors import DataError, ImageError
 from contextnet.labels import LabelSet
-
-READ_TIMEOUT_S = 120.0
-DECODING_THREADS = 2
-READ_AHEAD = 4 * DECODING_THREADS
-
-Outcome = Future[Sample | DataError]
-"""What became of reading one sample, once it is known."""
 
 
 @dataclass(frozen=True)
@@ -66,26 +57,35 @@ def decode_split(
 ) -> DecodedSplit:
     """Read every sample of a split into memory, in order.
 
-    A sample that cannot be read is skipped and reported while there are at most ``unreadable_budget`` of them.
-    Raises ``DataError`` naming the sample beyond that, for a sample without ground truth, for an empty split, and
-    when one sample takes longer than ``read_timeout_s``. Decoding runs in threads: no worker process can be lost.
+    A sample whose file cannot be read is skipped and reported while there are at most ``unreadable_budget`` of them.
+    Instance masks are left alone: training has no use for them. Raises ``DataError`` naming the sample beyond the
+    budget, and at once for files that can be read but are wrong: unknown ids, RGB masks, image and mask of different
+    size, a missing mask; naming the first mask when the split is numbered otherwise than expected; for an empty
+    split, and when one sample takes longer than ``read_timeout_s``. Decoding runs in threads: no worker process can be
+    lost.
     """
+    data = data.without_instances() if isinstance(data, PairedFiles) else data
     images, masks, skipped = [], [], []
-    for index, outcome in enumerate(_read_all(data, read_timeout_s)):
-        if isinstance(outcome, DataError):
+    numbering = NumberingCheck(data)
+    for index, outcome in enumerate(read_ahead(data, read_timeout_s)):
+        if isinstance(outcome, ImageError):
             skipped.append(str(outcome))
             if len(skipped) > unreadable_budget:
                 raise DataError(
                     f"{outcome} ({len(skipped)} unreadable so far, 'data.unreadable_budget' allows {unreadable_budget})"
                 )
+        elif isinstance(outcome, DataError):
+            raise outcome
         else:
             image, mask = decode_sample(outcome, data.name)
             images.append(image)
             masks.append(mask)
+            numbering.add(outcome)
         if progress:
             progress(index + 1, len(data))
     if not images:
         raise DataError(f"'{data.name}' holds no sample to train on; check the split with 'contextnet data check'")
+    numbering.finish()
     return DecodedSplit(data.name, data.labels, data.licence, tuple(images), tuple(masks), tuple(skipped))
 
 
@@ -95,47 +95,6 @@ def decode_sample(sample: Sample, data_name: str) -> tuple[Tensor, Tensor]:
         raise DataError(f"{sample.image_path}: has no ground truth; '{data_name}' cannot be trained on")
     image = np.ascontiguousarray(sample.image.transpose(2, 0, 1))
     return torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(sample.label))
-
-
-def _read_all(data: SegmentationData, timeout_s: float) -> Iterator[Sample | DataError]:
-    """Read ahead in threads, yield in order; errors about data are values, everything else is raised.
-
-    A read that hangs cannot be stopped, so the threads are daemons, which nobody waits for when the program ends.
-    """
-    jobs: SimpleQueue[tuple[int, Outcome] | None] = SimpleQueue()
-    stop = Event()
-    for number in range(min(DECODING_THREADS, len(data))):
-        Thread(target=_read_jobs, args=(data, jobs, stop), name=f"decode-{number}", daemon=True).start()
-    pending: deque[Outcome] = deque()
-    submitted = 0
-    try:
-        for index in range(len(data)):
-            while submitted < min(index + READ_AHEAD, len(data)):
-                pending.append(Future())
-                jobs.put((submitted, pending[-1]))
-                submitted += 1
-            try:
-                yield pending.popleft().result(timeout=timeout_s)
-            except FutureTimeoutError:
-                raise DataError(
-                    f"sample {index} of '{data.name}' was not read within {timeout_s:g} s; check the disk"
-                ) from None
-    finally:
-        stop.set()
-        for _ in range(DECODING_THREADS):
-            jobs.put(None)
-
-
-def _read_jobs(data: SegmentationData, jobs: SimpleQueue[tuple[int, Outcome] | None], stop: Event) -> None:
-    """Read one sample a job until stopped; None wakes a thread that waits for a job when there are no more."""
-    while (job := jobs.get()) is not None and not stop.is_set():
-        index, outcome = job
-        try:
-            outcome.set_result(data[index])
-        except DataError as error:
-            outcome.set_result(error)
-        except BaseException as error:
-            outcome.set_exception(error)
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> Tensor:

@@ -21,10 +21,16 @@ CAMVID_LICENCE = "Trained on CamVid (Brostow, Fauqueur, Cipolla 2009; SegNet spl
 _SPLITS = ("train", "val", "test")
 
 
+def camvid_splits(root: str | Path) -> tuple[str, ...]:
+    """Name the splits of CamVid that are there. Raises ``DataError`` when the root is not."""
+    folder = _root(root)
+    return tuple(split for split in _SPLITS if (folder / split).is_dir())
+
+
 def open_camvid(root: str | Path, split: str) -> PairedFiles:
     """List the pairs of a CamVid split. Raises ``DataError`` when the root or the split is not there."""
-    folder = existing_root(root, "CamVid", "train, trainannot, val and valannot")
-    require_split(split, (s for s in _SPLITS if (folder / s).is_dir()), folder, "CamVid")
+    folder = _root(root)
+    require_split(split, camvid_splits(folder), folder, "CamVid")
     images, masks = folder / split, folder / f"{split}annot"
     orphans: tuple[Path, ...] = ()
     if split == "test" and not masks.is_dir():
@@ -32,3 +38,7 @@ def open_camvid(root: str | Path, split: str) -> PairedFiles:
     else:
         pairs, orphans = match_by_stem(images, masks)
     return PairedFiles(f"camvid/{split}", CAMVID, CAMVID_LICENCE, pairs, CAMVID, orphans)
+
+
+def _root(root: str | Path) -> Path:
+    return existing_root(root, "CamVid", "train, trainannot, val and valannot")

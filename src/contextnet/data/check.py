@@ -12,15 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextnet.data.numbering import train_id_numbering, wrong_numbering
-from contextnet.data.pairs import (
-    RGB_MASK_REMEDY,
-    Pair,
-    PairedFiles,
-    missing_mask_message,
-    rgb_mask_detail,
-    size_mismatch_message,
-)
+from contextnet.data.pairs import Pair, PairedFiles, missing_mask, rgb_mask, size_mismatch
 from contextnet.data.sample import SegmentationData
+from contextnet.data.verification import judged_over_split
 from contextnet.errors import DataError, ImageError
 from contextnet.images import read_image, read_instances, read_mask
 from contextnet.labels import LabelSet
@@ -150,8 +144,7 @@ def _split_problems(data: SegmentationData, counts: NDArray[np.int64]) -> tuple[
     if suspicion is None:
         return orphans
     first = next(p.label_path for p in data.pairs if p.label_path is not None and p.label_path.exists())
-    detail = f"{suspicion.detail} (judged over the whole split; this is its first mask)"
-    return (Problem(suspicion.kind, first, detail, suspicion.remedy), *orphans)
+    return (Problem(suspicion.kind, first, judged_over_split(suspicion), suspicion.remedy), *orphans)
 
 
 def _check_pair(pair: Pair, numbering: LabelSet) -> _Finding:
@@ -161,21 +154,22 @@ def _check_pair(pair: Pair, numbering: LabelSet) -> _Finding:
         height, width, _ = read_image(pair.image_path).shape
         size_hw = (height, width)
     except ImageError as error:
-        problems.append(_from_error("unreadable image", pair.image_path, error))
+        problems.append(_problem("unreadable image", error))
     if pair.label_path is None:
         return _Finding(tuple(problems), size_hw)
     if not pair.label_path.exists():
-        problems.append(_from_error("missing mask", pair.image_path, DataError(missing_mask_message(pair))))
+        problems.append(_problem("missing mask", missing_mask(pair)))
         return _Finding(tuple(problems), size_hw)
     problems.extend(_check_instances(pair, size_hw))
     try:
         mask = read_mask(pair.label_path)
-    except ImageError as error:
-        problems.append(_from_error("unreadable mask", pair.label_path, error))
+    except DataError as error:
+        kind = "unreadable mask" if isinstance(error, ImageError) else "unknown ids"
+        problems.append(_problem(kind, error))
         return _Finding(tuple(problems), size_hw)
     problems.extend(_check_size(pair, pair.label_path, mask.values.shape, size_hw))
     if mask.kind == "rgb":
-        problems.append(Problem("rgb mask", pair.label_path, rgb_mask_detail(mask), RGB_MASK_REMEDY))
+        problems.append(_problem("rgb mask", rgb_mask(mask, pair.label_path)))
         return _Finding(tuple(problems), size_hw, mask.kind)
     unknown = numbering.unknown_ids(mask.values)
     if unknown:
@@ -192,15 +186,14 @@ def _check_instances(pair: Pair, size_hw: SizeHW | None) -> list[Problem]:
     try:
         shape = read_instances(pair.instances_path).shape
     except ImageError as error:
-        return [_from_error("unreadable mask", pair.instances_path, error)]
+        return [_problem("unreadable mask", error)]
     return _check_size(pair, pair.instances_path, shape, size_hw)
 
 
 def _check_size(pair: Pair, mask_path: Path, mask_shape: tuple[int, ...], size_hw: SizeHW | None) -> list[Problem]:
     if size_hw is None or mask_shape[:2] == size_hw:
         return []
-    message = size_mismatch_message(pair.image_path, size_hw, mask_path, mask_shape)
-    return [_from_error("size mismatch", pair.image_path, DataError(message))]
+    return [_problem("size mismatch", size_mismatch(pair.image_path, size_hw, mask_path, mask_shape))]
 
 
 def _check_samples(data: SegmentationData) -> Iterator[_Finding]:
@@ -216,7 +209,6 @@ def _check_samples(data: SegmentationData) -> Iterator[_Finding]:
         yield _Finding((), (height, width), None if counts is None else "gray", counts)
 
 
-def _from_error(kind: str, file: Path, error: DataError) -> Problem:
-    """Take a message of the form ``FILE: found; remedy`` apart."""
-    detail, _, remedy = str(error).removeprefix(f"{file}: ").rpartition("; ")
-    return Problem(kind, file, detail, remedy)
+def _problem(kind: str, error: DataError) -> Problem:
+    """Make a problem of an error that was made with its parts (see ``DataError.at``)."""
+    return Problem(kind, Path(error.file), error.detail, error.remedy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -33,7 +32,7 @@ def _class_table(report: DataReport) -> Table:
         table.columns[column].justify = "right"
     for train_id, label in enumerate(report.classes):
         style = "yellow" if label.pixels == 0 else None
-        table.add_row(str(train_id), escape(label.name), f"{label.pixels}", f"{100 * label.share:.2f}", style=style)
+        table.add_row(str(train_id), Text(label.name), f"{label.pixels}", f"{100 * label.share:.2f}", style=style)
     total = max(report.mask_pixels, 1)
     table.add_row("", "void", f"{report.void_pixels}", f"{100 * report.void_pixels / total:.2f}")
     if report.unknown_pixels:
@@ -50,7 +49,7 @@ def _problem_table(problems: tuple[Problem, ...]) -> Table:
     table.columns[1].overflow = "fold"
     for kind, members in kinds.items():
         for problem in members[:_SHOWN_PER_KIND]:
-            table.add_row(kind, escape(str(problem.file)), escape(problem.detail), escape(problem.remedy))
+            table.add_row(*(Text(cell) for cell in (kind, str(problem.file), problem.detail, problem.remedy)))
         if len(members) > _SHOWN_PER_KIND:
             table.add_row(kind, f"and {len(members) - _SHOWN_PER_KIND} more files", "", "")
     return table

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from contextnet.data.layout import existing_root, require_split
+from contextnet.data.layout import existing_root, in_usual_order, require_split
 from contextnet.data.numbering import train_id_numbering
 from contextnet.data.pairs import Pair, PairedFiles
 from contextnet.errors import DataError
@@ -33,6 +33,16 @@ _PACKAGES: dict[Annotation, str] = {"fine": "gtFine_trainvaltest.zip", "coarse":
 _IMAGE_ENDING = "_leftImg8bit.png"
 
 
+def cityscapes_splits(root: str | Path, annotation: Annotation = "fine") -> tuple[str, ...]:
+    """Name the splits whose images are there and, but for ``test``, their ground truth in the wanted annotation.
+
+    Raises ``DataError`` when the root is not there.
+    """
+    folder = _root(root)
+    found = [s for s in _image_folders(folder) if s == "test" or _masks(folder, s, annotation).is_dir()]
+    return in_usual_order(found)
+
+
 def open_cityscapes(
     root: str | Path, split: str, *, annotation: Annotation = "fine", mask_ids: MaskIds = "labelIds"
 ) -> PairedFiles:
@@ -41,10 +51,9 @@ def open_cityscapes(
     ``mask_ids`` names the mask files to read; ``labelTrainIds`` are those that cityscapesscripts makes. Instance masks
     are read where they exist. Raises ``DataError`` when the root, the split or its ground truth is not there.
     """
-    folder = existing_root(root, "Cityscapes", "leftImg8bit and gtFine or gtCoarse")
+    folder = _root(root)
     images = folder / "leftImg8bit"
-    splits = [entry.name for entry in images.iterdir() if entry.is_dir()] if images.is_dir() else []
-    require_split(split, splits, folder, "Cityscapes")
+    require_split(split, _image_folders(folder), folder, "Cityscapes")
     image_paths = sorted((images / split).glob(f"*/*{_IMAGE_ENDING}"))
     if not image_paths:
         raise DataError(f"{images / split}: holds no image; expected CITY/*{_IMAGE_ENDING}")
@@ -54,7 +63,7 @@ def open_cityscapes(
     if split == "test":
         pairs = tuple(Pair(path) for path in image_paths)
         return PairedFiles(name, CITYSCAPES, CITYSCAPES_LICENCE, pairs, numbering)
-    masks = folder / _GROUND_TRUTH[annotation] / split
+    masks = _masks(folder, split, annotation)
     if not masks.is_dir():
         raise DataError(f"{masks}: does not exist; unpack {_PACKAGES[annotation]} of Cityscapes in {folder}")
     ending = f"_{_GROUND_TRUTH[annotation]}_{mask_ids}.png"
@@ -62,6 +71,20 @@ def open_cityscapes(
     claimed = {pair.label_path for pair in pairs}
     orphans = tuple(path for path in sorted(masks.glob(f"*/*{ending}")) if path not in claimed)
     return PairedFiles(name, CITYSCAPES, CITYSCAPES_LICENCE, pairs, numbering, orphans)
+
+
+def _root(root: str | Path) -> Path:
+    return existing_root(root, "Cityscapes", "leftImg8bit and gtFine or gtCoarse")
+
+
+def _image_folders(folder: Path) -> list[str]:
+    images = folder / "leftImg8bit"
+    return [entry.name for entry in images.iterdir() if entry.is_dir()] if images.is_dir() else []
+
+
+def _masks(folder: Path, split: str, annotation: Annotation) -> Path:
+    """Where the ground truth of a split stands; ``train_extra`` has coarse annotations only."""
+    return folder / _GROUND_TRUTH["coarse" if split == "train_extra" else annotation] / split
 
 
 def _pair(image_path: Path, masks: Path, ending: str, mask_ids: MaskIds) -> Pair:

@@ -13,10 +13,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contextnet.data.layout import existing_root, match_by_stem, require_split
+from contextnet.data.layout import existing_root, in_usual_order, match_by_stem, require_split
 from contextnet.data.pairs import PairedFiles
 from contextnet.errors import DataError
 from contextnet.labels import LabelSet
+
+
+def folder_splits(root: str | Path) -> tuple[str, ...]:
+    """Name the splits of a folder of pairs that are there. Raises ``DataError`` when the root is not."""
+    return in_usual_order(_split_folders(_root(root)))
 
 
 def open_folder(root: str | Path, split: str) -> PairedFiles:
@@ -24,10 +29,8 @@ def open_folder(root: str | Path, split: str) -> PairedFiles:
 
     Raises ``DataError`` when labels.yaml, the split or its masks folder is not there, or the split is empty.
     """
-    folder = existing_root(root, "folder", "labels.yaml and SPLIT/images, SPLIT/masks")
-    splits = {entry.parent.name: entry.parent for entry in folder.glob("*/images") if entry.is_dir()}
-    if (folder / "images").is_dir():
-        splits.setdefault("all", folder)
+    folder = _root(root)
+    splits = _split_folders(folder)
     require_split(split, splits, folder, "folder")
     labels_path = folder / "labels.yaml"
     if not labels_path.is_file():
@@ -38,3 +41,14 @@ def open_folder(root: str | Path, split: str) -> PairedFiles:
         raise DataError(f"{masks}: does not exist; put the mask of every image in {images} there, as a PNG")
     pairs, orphans = match_by_stem(images, masks)
     return PairedFiles(f"{labels.name}/{split}", labels, "", pairs, labels, orphans)
+
+
+def _root(root: str | Path) -> Path:
+    return existing_root(root, "folder", "labels.yaml and SPLIT/images, SPLIT/masks")
+
+
+def _split_folders(folder: Path) -> dict[str, Path]:
+    splits = {entry.parent.name: entry.parent for entry in folder.glob("*/images") if entry.is_dir()}
+    if (folder / "images").is_dir():
+        splits.setdefault("all", folder)
+    return splits

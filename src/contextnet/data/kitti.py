@@ -25,10 +25,16 @@ _VAL_EVERY = 5
 _FOLDERS = {"train": "training", "val": "training", "test": "testing"}
 
 
+def kitti_splits(root: str | Path) -> tuple[str, ...]:
+    """Name the splits of KITTI that are there. Raises ``DataError`` when the root is not."""
+    folder = _root(root)
+    return tuple(split for split, name in _FOLDERS.items() if (folder / name / "image_2").is_dir())
+
+
 def open_kitti(root: str | Path, split: str) -> PairedFiles:
     """List the pairs of a KITTI split: train, val or test. Raises ``DataError`` when root or split is not there."""
-    folder = existing_root(root, "KITTI", "training/image_2, training/semantic and testing/image_2")
-    require_split(split, (s for s, name in _FOLDERS.items() if (folder / name / "image_2").is_dir()), folder, "KITTI")
+    folder = _root(root)
+    require_split(split, kitti_splits(folder), folder, "KITTI")
     images = folder / _FOLDERS[split] / "image_2"
     name = f"kitti/{split}"
     if split == "test":
@@ -40,3 +46,7 @@ def open_kitti(root: str | Path, split: str) -> PairedFiles:
     if not pairs:
         raise DataError(f"{images}: holds {len(everything)} images, too few for a '{split}' split of every fifth")
     return PairedFiles(name, CITYSCAPES, KITTI_LICENCE, pairs, CITYSCAPES, orphans)
+
+
+def _root(root: str | Path) -> Path:
+    return existing_root(root, "KITTI", "training/image_2, training/semantic and testing/image_2")

@@ -19,6 +19,12 @@ def existing_root(root: str | Path, kind: str, expected: str) -> Path:
     return path
 
 
+def in_usual_order(splits: Iterable[str]) -> tuple[str, ...]:
+    """Sort split names: train, val and test first, whatever else there is by name."""
+    usual = ("train", "val", "test")
+    return tuple(sorted(splits, key=lambda name: (usual.index(name) if name in usual else len(usual), name)))
+
+
 def require_split(split: str, existing: Iterable[str], root: Path, kind: str) -> None:
     """Raise ``DataError`` naming the splits that exist when ``split`` is not one of them."""
     names = sorted(existing)

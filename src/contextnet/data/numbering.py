@@ -62,8 +62,11 @@ def wrong_numbering(counts: NDArray[np.int64], expected: LabelSet, labels: Label
 
 
 def _binary(counts: NDArray[np.int64], expected: LabelSet) -> Suspicion | None:
-    means_class = any(255 in c.file_ids for c in expected.classes)
-    if means_class or set(np.flatnonzero(counts).tolist()) != {0, 255}:
+    if set(np.flatnonzero(counts).tolist()) != {0, 255}:
+        return None
+    # Of one class alone, 0 for the class and 255 for void is all that a mask can hold.
+    one_class = expected.num_classes == 1 and 0 in expected.classes[0].file_ids and 255 in expected.void_ids
+    if one_class or any(255 in c.file_ids for c in expected.classes):
         return None
     return Suspicion("binary masks", "only 0 and 255 occur, as in a black-and-white mask", "write the class id for 255")
 

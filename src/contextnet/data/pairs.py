@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +52,18 @@ class PairedFiles:
         if pair.label_path is None:
             return Sample(image, None, pair.image_path)
         if not pair.label_path.exists():
-            raise DataError(missing_mask_message(pair))
+            raise missing_mask(pair)
         mask = read_mask(pair.label_path)
         label = encode_mask(mask, pair.label_path, self.numbering, self.labels)
         instances = None if pair.instances_path is None else read_instances(pair.instances_path)
         for truth, path in ((label, pair.label_path), (instances, pair.instances_path)):
             if truth is not None and truth.shape != image.shape[:2]:
-                raise DataError(size_mismatch_message(pair.image_path, image.shape, path, truth.shape))
-        return Sample(image, label, pair.image_path, pair.label_path, instances)
+                raise size_mismatch(pair.image_path, image.shape, path, truth.shape)
+        return Sample(image, label, pair.image_path, pair.label_path, instances, mask.values)
+
+    def without_instances(self) -> PairedFiles:
+        """Give the same split with its instance masks left unread, as training wants it."""
+        return replace(self, pairs=tuple(replace(pair, instances_path=None) for pair in self.pairs))
 
     def missing_masks(self) -> tuple[Pair, ...]:
         """List the pairs whose expected mask is not there."""
@@ -72,7 +76,7 @@ def encode_mask(mask: MaskFile, path: Path, numbering: LabelSet, labels: LabelSe
     Raises ``DataError`` naming the file when it is an RGB mask or holds ids that ``numbering`` does not know.
     """
     if mask.kind == "rgb":
-        raise DataError(f"{path}: {rgb_mask_detail(mask)}; {RGB_MASK_REMEDY}")
+        raise rgb_mask(mask, path)
     try:
         return numbering.encode(mask.values)
     except DataError as error:
@@ -82,25 +86,25 @@ def encode_mask(mask: MaskFile, path: Path, numbering: LabelSet, labels: LabelSe
         raise DataError(f"{path}: {error}{hint}") from None
 
 
-RGB_MASK_REMEDY = "save each mask as a one-channel PNG that holds class ids"
-
-
-def rgb_mask_detail(mask: MaskFile) -> str:
-    """Say what kind of RGB mask this is: grey stored three times, or colours."""
+def rgb_mask(mask: MaskFile, path: Path) -> DataError:
+    """Make the error that names an RGB mask and its kind: grey stored three times, or colours."""
     values = mask.values
+    found = "is an RGB mask, colours where ids are expected"
     if np.array_equal(values[..., 0], values[..., 1]) and np.array_equal(values[..., 0], values[..., 2]):
-        return "is an RGB mask with three equal channels where ids are expected"
-    return "is an RGB mask, colours where ids are expected"
+        found = "is an RGB mask with three equal channels where ids are expected"
+    return DataError.at(path, found, "save each mask as a one-channel PNG that holds class ids")
 
 
-def missing_mask_message(pair: Pair) -> str:
-    """Name an image whose mask is missing and where the mask is expected."""
-    return f"{pair.image_path}: has no mask: {pair.label_path} does not exist; add the mask or remove the image"
+def missing_mask(pair: Pair) -> DataError:
+    """Make the error that names an image whose mask is missing, and where the mask is expected."""
+    found = f"has no mask: {pair.label_path} does not exist"
+    return DataError.at(pair.image_path, found, "add the mask or remove the image")
 
 
-def size_mismatch_message(
+def size_mismatch(
     image_path: Path, image_shape: tuple[int, ...], mask_path: Path | None, mask_shape: tuple[int, ...]
-) -> str:
-    """Name an image and a mask of different size; the shapes begin with height and width."""
+) -> DataError:
+    """Make the error that names an image and a mask of different size; the shapes begin with height and width."""
     (ih, iw), (mh, mw) = image_shape[:2], mask_shape[:2]
-    return f"{image_path}: is {ih}×{iw} (height × width) but its mask {mask_path} is {mh}×{mw}; bring both to one size"
+    found = f"is {ih}×{iw} (height × width) but its mask {mask_path} is {mh}×{mw}"
+    return DataError.at(image_path, found, "bring both to one size")

@@ -18,7 +18,8 @@ class Sample:
 
     ``image`` is uint8 (H, W, 3) RGB. ``label`` is uint8 (H, W) train ids with 255 for void, or None without ground
     truth. ``instances`` is int32 (H, W) as Cityscapes writes it (file id × 1000 + number for a single object, the
-    file id alone for the rest), or None where the data set has no instances.
+    file id alone for the rest), or None where the data set has no instances. ``mask_ids`` is uint8 (H, W), the mask
+    as its file holds it, from which the numbering of a split is judged, or None where no mask file was read.
     """
 
     image: NDArray[np.uint8]
@@ -26,6 +27,7 @@ class Sample:
     image_path: Path
     label_path: Path | None = None
     instances: NDArray[np.int32] | None = None
+    mask_ids: NDArray[np.uint8] | None = None
 
 
 class SegmentationData(Protocol):

@@ -6,14 +6,11 @@ import contextlib
 import re
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from contextnet.data.sample import SegmentationData
 from contextnet.errors import DataError
 from contextnet.evaluation.evaluator import Progress
 from contextnet.evaluation.predictor import Predictor, predict
+from contextnet.images import write_png
 from contextnet.labels import CITYSCAPES
 
 _FRAME = re.compile(r"(?P<frame>[^_]+_\d{6}_\d{6})(_.*)?")
@@ -27,8 +24,8 @@ def write_submission(
     The files are 8-bit, single channel, at the size of their image (the test server expects 1024 × 2048), and named
     ``<city>_<sequence>_<frame>_pred_labelIds.png``. The server searches all folders for ``<city>_<sequence>_<frame>*``
     and accepts one match, so ``output`` must be new or empty. Raises ``DataError`` when it is not, when the split is
-    empty or of other classes, when an image is not named as in Cityscapes or two carry the same frame; no file is left
-    behind then. Source: ``getPrediction`` in ``evalPixelLevelSemanticLabeling`` of ``cityscapesscripts``.
+    empty or of other classes, when an image is not named as in Cityscapes or two carry the same frame, and
+    ``ContextNetError`` when a file cannot be written; no file is left behind then. Source: ``getPrediction`` in ``evalPixelLevelSemanticLabeling`` of ``cityscapesscripts``.
     """
     if data.labels != CITYSCAPES:
         raise DataError(f"{data.name}: the label set is '{data.labels.name}'; the test server scores 'cityscapes' only")
@@ -43,7 +40,7 @@ def write_submission(
             if target in written:
                 raise DataError(f"{sample.image_path}: the same frame as {written[target]}; a frame is submitted once")
             written[target] = sample.image_path
-            _write_png(data.labels.decode(predict(predictor, sample, data.labels.num_classes)), target)
+            write_png(target, data.labels.decode(predict(predictor, sample, data.labels.num_classes)))
             if progress:
                 progress(index + 1, len(data))
     except BaseException:
@@ -80,12 +77,3 @@ def _prepare(output: Path) -> bool:
     if found is not None:
         raise DataError(f"{output}: the output folder holds {found.name}; name a new or an empty folder")
     return False
-
-
-def _write_png(file_ids_HW: NDArray[np.uint8], target: Path) -> None:
-    try:
-        Image.fromarray(file_ids_HW).save(target)
-    except OSError as error:
-        raise DataError(
-            f"{target}: cannot be written: {error.strerror or error}; free space or name another folder"
-        ) from None

@@ -37,7 +37,7 @@ class FusionUnit(nn.Module):
         wrote (PyTorch 2.13): now and then a gradient of 1e30.
         """
         smoothed: Tensor
-        if self.training and raised.device.type == "cpu":
+        if self.training and raised.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
                 smoothed = self.smooth(raised.float())
         else:

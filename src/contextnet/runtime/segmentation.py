@@ -18,12 +18,6 @@ class Segmentation:
     label_set: LabelSet
     latency_ms: float
 
-    def class_shares(self) -> dict[str, float]:
-        """Give the share of pixels, 0..1, of every class that occurs, largest first."""
-        counts = np.bincount(self.labels.ravel(), minlength=256)[: self.label_set.num_classes]
-        shares = {n: float(c) / self.labels.size for n, c in zip(self.label_set.names, counts, strict=True) if c}
-        return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
     def file_ids(self) -> NDArray[np.uint8]:
         """Give the labels as the data set's own mask ids, uint8 (H, W)."""
         return self.label_set.decode(self.labels)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from contextnet.errors import RunError, TrainingError
+from contextnet.errors import RunError, TrainingError, WeightsError
 from contextnet.models.storage import load_strictly, read_tensors, write_tensors
 
 FORMAT = "contextnet-training-state-1"
@@ -71,12 +71,17 @@ def load_state(path: Path, network: nn.Module, averaged: dict[str, Tensor] | Non
         raise RunError(f"{path}: was written with {stored_kind}, not {kind}; resume with the run's own recipe")
     load_strictly(network, _below(tensors, "network."), str(path))
     for name, tensor in (averaged or {}).items():
+        if name not in stored:
+            raise WeightsError(f"{path}: the averaged '{name}' is missing; it was written by another version")
         tensor.copy_(stored[name])
     for index, parameter in enumerate(_parameters(optimizer)):
         slots = _below(tensors, f"optimizer.{index}.")
         if slots:
             optimizer.state[parameter] = {key: _like(parameter, slot) for key, slot in slots.items()}
-    return Progress(**json.loads(metadata["progress"]))
+    try:
+        return Progress(**json.loads(metadata["progress"]))
+    except (KeyError, TypeError, ValueError):
+        raise WeightsError(f"{path}: its progress cannot be read; it was written by another version") from None
 
 
 def _like(parameter: Tensor, slot: Tensor) -> Tensor:

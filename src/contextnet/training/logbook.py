@@ -24,6 +24,8 @@ class Logbook:
         self._file: TextIO | None = None
         self._bar: Progress | None = None
         self._task: Any = None
+        self._started_s = 0.0
+        self._images = 0
 
     def __enter__(self) -> Logbook:
         self._file = self._path.open("a", encoding="utf-8")
@@ -63,8 +65,11 @@ class Logbook:
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("training", total=total_steps, completed=done_steps, status="")
         self._bar.start()
+        self._started_s = time.monotonic()
 
-    def advance(self, step: int, status: str) -> None:
-        """Move the bar to ``step`` steps done."""
+    def advance(self, step: int, status: str, images: int) -> None:
+        """Move the bar to ``step`` steps done; ``images`` is how many the step took, for the rate."""
         if self._bar:
-            self._bar.update(self._task, completed=step, status=status)
+            self._images += images
+            rate = self._images / max(1e-9, time.monotonic() - self._started_s)
+            self._bar.update(self._task, completed=step, status=f"{status}, {rate:.1f} images/s")

@@ -16,6 +16,7 @@ from contextnet.training.recipe_faults import explain
 from contextnet.training.recipe_yaml import read_values
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Side = Annotated[int, Field(ge=8, le=8192)]
 # YAML has lists only, so a pair is not held to being a tuple; its numbers are still strict.
@@ -107,8 +108,8 @@ class RMSpropOptions(_Options):
 
     kind: Literal["rmsprop"] = "rmsprop"
     learning_rate: Positive = 0.045
-    discount: Share = 0.9
-    momentum: Share = 0.9
+    discount: Decay = 0.9
+    momentum: Decay = 0.9
     epsilon: Positive = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.00004
 
@@ -127,7 +128,7 @@ class SGDOptions(_Options):
 
     kind: Literal["sgd"]
     learning_rate: Positive = 0.05
-    momentum: Share = 0.9
+    momentum: Decay = 0.9
     nesterov: bool = True
     weight_decay: Annotated[float, Field(ge=0)] = 0.0001
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from contextnet.errors import RunError
 
+_RESULTS = ("last.safetensors", "last.state.safetensors", "best.safetensors")
 _NAMES = ("recipe.yaml", "log.jsonl", "last.safetensors", "last.state.safetensors", "best.safetensors", "scores.json")
 
 
@@ -60,7 +61,7 @@ def check_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
     folder = RunFolder(root)
     if resume and not folder.last_state.exists():
         raise RunError(f"{root}: holds no run to resume ('{folder.last_state.name}' is missing)")
-    present = _present(root)
+    present = [name for name in _RESULTS if (root / name).exists()]
     if present and not (resume or overwrite):
         raise RunError(
             f"{root}: already holds a run ('{present[0]}'); go on with --resume or start anew with --overwrite"
@@ -71,18 +72,15 @@ def check_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
 def prepare_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
     """Check the folder as ``check_run_folder`` does, then make it ready for a run.
 
-    ``overwrite`` removes the files of a run and nothing else. Raises ``RunError`` also when it cannot be made.
+    A run that starts anew removes the files of the old one, or what one left that never finished an epoch, and nothing
+    else. Raises ``RunError`` also when it cannot be made.
     """
     folder = check_run_folder(root, resume=resume, overwrite=overwrite)
-    if overwrite:
-        for name in _present(root):
-            (root / name).unlink()
+    if not resume:
+        for name in _NAMES:
+            (root / name).unlink(missing_ok=True)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{root}: cannot be made: {error.strerror}") from None
     return folder
-
-
-def _present(root: Path) -> list[str]:
-    return [name for name in _NAMES if (root / name).exists()]

@@ -26,8 +26,9 @@ def constant() -> Schedule:
 def rate_at(step: int, total_steps: int, warmup_steps: int, schedule: Schedule) -> float:
     """Give the factor on the base rate for ``step`` of ``total_steps``, both counted from 0.
 
-    The first ``warmup_steps`` rise linearly to 1; the schedule runs over the rest, from progress 0 to just under 1.
+    The first ``warmup_steps`` rise linearly to 1; the schedule runs over the rest, from progress 0 to just
+    under 1; beyond the last step it stays at its end.
     """
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
-    return schedule((step - warmup_steps) / max(1, total_steps - warmup_steps))
+    return schedule(min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps)))

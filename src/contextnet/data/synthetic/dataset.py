@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
 from contextnet.data.sample import Sample
 from contextnet.data.synthetic.drive import Drive
@@ -13,6 +14,7 @@ from contextnet.labels import CITYSCAPES, LabelSet
 
 FIRST_SEED: dict[str, int] = {"train": 0, "val": 10_000, "demo": 20_000}
 SEEDS_PER_SPLIT = 10_000
+SYNTHETIC_LICENCE = "Trained on synthetic streets drawn by this package: Apache-2.0."
 OPEN_DRIVES = 4
 
 
@@ -40,8 +42,8 @@ class SyntheticStreets:
     """The frames of several drives, one after the other, as samples drawn when asked for.
 
     ``split`` only names the data. The last few drives that were read keep their streets drawn; reading in order is
-    therefore much faster than at random. Raises ``DataError`` without drives, or for a label set that lacks the
-    Cityscapes ids.
+    therefore much faster than at random. Threads may read at the same time. Raises ``DataError`` without drives, or
+    for a label set that lacks the Cityscapes ids.
     """
 
     def __init__(self, drives: Sequence[Drive], labels: LabelSet = CITYSCAPES, split: str = "train") -> None:
@@ -52,6 +54,10 @@ class SyntheticStreets:
         self._split = split
         self._places = [(d, i) for d, drive in enumerate(self._drives) for i in range(len(drive))]
         self._open: OrderedDict[int, None] = OrderedDict()
+        self._open_lock = Lock()
+
+    def __reduce__(self) -> tuple[type[SyntheticStreets], tuple[tuple[Drive, ...], LabelSet, str]]:
+        return SyntheticStreets, (self._drives, self._labels, self._split)
 
     @property
     def name(self) -> str:
@@ -65,8 +71,8 @@ class SyntheticStreets:
 
     @property
     def licence(self) -> str:
-        """Empty: the pictures are this package's own."""
-        return ""
+        """The notice that weights trained on these streets carry: they are this package's own drawings."""
+        return SYNTHETIC_LICENCE
 
     def __len__(self) -> int:
         return len(self._places)
@@ -84,8 +90,9 @@ class SyntheticStreets:
 
     def _keep(self, number: int) -> None:
         """Note that a drive is in use and free the one not used for longest."""
-        self._open[number] = None
-        self._open.move_to_end(number)
-        while len(self._open) > OPEN_DRIVES:
-            oldest, _ = self._open.popitem(last=False)
-            self._drives[oldest].release()
+        with self._open_lock:
+            self._open[number] = None
+            self._open.move_to_end(number)
+            while len(self._open) > OPEN_DRIVES:
+                oldest, _ = self._open.popitem(last=False)
+                self._drives[oldest].release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Drive:
 
     Frame i is a pure function of (seed, size, i): any order, any process, the same pixels. Other sizes of the same
     shape (H : W) show the same view, coarser or finer. The street is drawn when the first frame is asked for and kept
-    until ``release``. Raises ``DataError`` when an argument is out of range.
+    until ``release``; threads may ask for frames at the same time. Raises ``DataError`` when an argument is out of range.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Drive:
         self.frames_per_s = frames_per_s
         self._street = street_for(seed, frame_count / frames_per_s)
         self._scene: Scene | None = None
+        self._scene_lock = Lock()
 
     def __reduce__(self) -> tuple[type[Drive], tuple[int, tuple[int, int], int, float]]:
         return Drive, (self.seed, self.size_hw, self.frame_count, self.frames_per_s)
@@ -110,9 +112,12 @@ class Drive:
         self._scene = None
 
     def _opened(self) -> Scene:
-        if self._scene is None:
-            self._scene = scene_for(self._street, self.camera)
-        return self._scene
+        with self._scene_lock:
+            # What is returned stays drawn for its caller, also when another thread releases it meanwhile.
+            scene = self._scene
+            if scene is None:
+                scene = self._scene = scene_for(self._street, self.camera)
+            return scene
 
 
 def _check(seed: int, size_hw: tuple[int, int], frame_count: int, frames_per_s: float) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 
-from contextnet.data.synthetic.dataset import SyntheticStreets, drives_for
+from contextnet.data.synthetic.dataset import FIRST_SEED, SyntheticStreets, drives_for
 from contextnet.errors import DataError
 
 DRIVES: dict[str, int] = {"train": 80, "val": 6, "demo": 6}
 FRAMES = 6
 FRAMES_PER_S = 1.0
 
-_NUMBER = re.compile(r"\d+(\.\d+)?")
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+_WHOLE = re.compile(r"\d{1,9}")
+_FRACTION = re.compile(r"\d{1,9}(\.\d{1,9})?")
+
+
+def synthetic_splits(text: str) -> tuple[str, ...]:
+    """Name the splits that are drawn, whatever ``text`` describes; raises ``DataError`` as ``open_synthetic`` does."""
+    return tuple(split for split in FIRST_SEED if open_synthetic(text, split))
 
 
 def open_synthetic(text: str, split: str) -> SyntheticStreets:
@@ -21,15 +28,21 @@ def open_synthetic(text: str, split: str) -> SyntheticStreets:
     seen from places several metres apart. Raises ``DataError`` naming the part that is wrong.
     """
     size, *parts = text.split(",")
-    match = re.fullmatch(r"(\d+)x(\d+)", size)
+    match = _SIZE.fullmatch(size)
     if not match:
         raise DataError(f"synthetic streets '{text}': expected HEIGHTxWIDTH first, as in synthetic:512x1024")
-    values = {"drives": float(DRIVES.get(split, 1)), "frames": float(FRAMES), "fps": FRAMES_PER_S}
+    counts, frames_per_s = {"drives": DRIVES.get(split, 1), "frames": FRAMES}, FRAMES_PER_S
     for part in parts:
         key, _, number = part.partition("=")
-        if key not in values or not _NUMBER.fullmatch(number):
-            raise DataError(f"synthetic streets '{text}': '{part}' is none of drives=N, frames=N, fps=F")
-        values[key] = float(number)
+        if key in counts and _WHOLE.fullmatch(number):
+            counts[key] = int(number)
+        elif key == "fps" and _FRACTION.fullmatch(number):
+            frames_per_s = float(number)
+        else:
+            raise DataError(
+                f"synthetic streets '{text}': '{part}' is none of drives=N, frames=N, fps=F; "
+                "N is a whole number, F may have a fraction"
+            )
     size_hw = (int(match[1]), int(match[2]))
-    drives = drives_for(split, int(values["drives"]), size_hw, int(values["frames"]), values["fps"])
+    drives = drives_for(split, counts["drives"], size_hw, counts["frames"], frames_per_s)
     return SyntheticStreets(drives, split=split)

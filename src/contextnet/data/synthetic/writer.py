@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from contextnet.data.synthetic.drive import Drive, StreetFrame
 from contextnet.errors import DataError
+from contextnet.images import write_png
 from contextnet.labels import CITYSCAPES
 
 DEPTH_UNITS_PER_M = 100
 MAX_UINT16 = 65535
+
+_FOLDERS = ("leftImg8bit", "gtFine", "depth")
 
 
 def write_drives(
@@ -24,19 +26,17 @@ def write_drives(
 
     A drive is a city (``synthetic<seed>``) of one sequence. Written are ``leftImg8bit``, ``gtFine`` (labelIds,
     16-bit instanceIds, color) and ``depth``: 16-bit PNG in centimetres, at most 655.35 m, 0 where there is none (the
-    sky). ``progress`` hears frames done and frames in all. Raises ``DataError`` when a file cannot be written or two
-    drives have one seed.
+    sky). ``progress`` hears frames done and frames in all. Raises ``DataError`` when the split already holds files, two
+    drives have one seed, or a folder cannot be made, and ``ContextNetError`` when a file cannot be written.
     """
+    _refuse_old_files(root, split)
     seeds = [drive.seed for drive in drives]
     if len(set(seeds)) < len(seeds):
         raise DataError(f"{root}: two drives of split '{split}' have the same seed; each seed is a folder of its own")
     total, done = sum(len(drive) for drive in drives), 0
     for drive in drives:
         for frame in drive:
-            try:
-                _write_frame(root, split, f"synthetic{drive.seed}", frame)
-            except OSError as error:
-                raise DataError(f"{error.filename or root}: cannot be written: {error.strerror or error}") from None
+            _write_frame(root, split, f"synthetic{drive.seed}", frame)
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -56,8 +56,21 @@ def _write_frame(root: Path, split: str, city: str, frame: StreetFrame) -> None:
     )
     for folder, ending, pixels in pictures:
         path = root / folder / split / city / f"{stem}_{ending}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path, compress_level=1)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            found = f"cannot be made: {error.strerror or error}"
+            raise DataError.at(error.filename or path.parent, found, "choose another folder") from None
+        write_png(path, pixels, compress_level=1)
+
+
+def _refuse_old_files(root: Path, split: str) -> None:
+    """Two sizes or lengths of drives in one split would be read as one data set."""
+    for name in _FOLDERS:
+        folder = root / name / split
+        found = next(folder.iterdir(), None) if folder.is_dir() else None
+        if found is not None:
+            raise DataError.at(folder, f"already holds {found.name}", "remove the split or name another folder")
 
 
 def depth_units(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:

@@ -1,0 +1,58 @@
+"""The commands in one place, and how a fault ends the process."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from typer import Option, Typer
+
+from contextnet import __version__
+from contextnet.cli import data
+from contextnet.cli.demo import demo
+from contextnet.cli.evaluate import evaluate
+from contextnet.cli.info import info
+from contextnet.cli.models import models
+from contextnet.cli.predict import predict
+from contextnet.cli.submit import submit
+from contextnet.cli.train import train
+from contextnet.errors import ContextNetError
+
+app = Typer(name="contextnet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+for command in (demo, predict, evaluate, train, info, models, submit):
+    app.command()(command)
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"contextnet {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Real-time semantic segmentation of street images."""
+
+
+def main() -> None:
+    """Run the command line; a fault that the user can mend is one sentence and exit code 2."""
+    try:
+        app()
+    except ContextNetError as error:
+        _stop(str(error))
+    except MemoryError:
+        _stop("not enough memory; use smaller images, crops or batches")
+    except OSError as error:
+        _stop(f"{error.filename or 'a file'}: {error.strerror or error}")
+
+
+def _stop(message: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"error: {message}", style="red", markup=False, highlight=False)
+    sys.exit(2)
