@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from contextnet.errors import ContextNetError, ImageError
+from contextnet.errors import ContextNetError, DataError, ImageError
 from contextnet.files import write_atomically, write_json
 from contextnet.images import image_files, read_image, read_instances, read_mask, write_png
 
@@ -40,6 +40,14 @@ def test_images_are_writable_and_contiguous(tmp_path: Path) -> None:
         assert image.flags.writeable
         assert image.flags.c_contiguous
         assert (image.shape, image.dtype) == ((3, 4, 3), np.dtype(np.uint8))
+
+
+def test_sixteen_bit_grey_is_written_as_it_is(tmp_path: Path) -> None:
+    array = np.array([[0, 1, 255], [256, 26_012, 65_535]], np.uint16)
+    write_png(tmp_path / "a.png", array)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "I;16"
+        np.testing.assert_array_equal(np.asarray(image), array)
 
 
 def test_noncontiguous_arrays_are_written_as_they_look(tmp_path: Path) -> None:
@@ -94,8 +102,9 @@ def test_rgb_mask_stays_rgb(tmp_path: Path) -> None:
 
 def test_sixteen_bit_mask_with_large_ids_is_refused_by_name(tmp_path: Path) -> None:
     Image.fromarray(np.array([[7, 256]], np.uint16)).save(tmp_path / "mask.png")
-    with pytest.raises(ImageError, match=r"mask\.png: holds ids 7 to 256; a mask holds 0 to 255"):
+    with pytest.raises(DataError, match=r"mask\.png: holds ids 7 to 256; a mask holds 0 to 255") as caught:
         read_mask(tmp_path / "mask.png")
+    assert not isinstance(caught.value, ImageError), "the file can be read; it is wrong"
 
 
 def test_instances_keep_sixteen_bits(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextnet.errors import DataError
-from contextnet.labels import CAMVID, CITYSCAPES, IGNORE_INDEX, LABEL_SETS, LabelClass, LabelSet
+from contextnet.labels import CAMVID, CITYSCAPES, IGNORE_INDEX, LabelClass, LabelSet
 
+BUILT_IN = {"cityscapes": CITYSCAPES, "camvid": CAMVID}
 EVALUATED = sorted((row for row in cityscapes_rows if 0 <= row.trainId < 255), key=lambda row: row.trainId)
 
 
@@ -37,13 +38,13 @@ def test_cityscapes_categories_stand_in_order_of_first_appearance() -> None:
     assert CITYSCAPES.categories == ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
 
 
-@pytest.mark.parametrize("label_set", LABEL_SETS.values(), ids=LABEL_SETS.keys())
+@pytest.mark.parametrize("label_set", BUILT_IN.values(), ids=BUILT_IN.keys())
 def test_decode_inverts_encode_for_every_class_and_void(label_set: LabelSet) -> None:
     train_ids = np.array([*range(label_set.num_classes), IGNORE_INDEX], np.uint8)
     np.testing.assert_array_equal(label_set.encode(label_set.decode(train_ids)), train_ids)
 
 
-@pytest.mark.parametrize("label_set", LABEL_SETS.values(), ids=LABEL_SETS.keys())
+@pytest.mark.parametrize("label_set", BUILT_IN.values(), ids=BUILT_IN.keys())
 def test_json_round_trip(label_set: LabelSet) -> None:
     assert LabelSet.from_json(label_set.to_json()) == label_set
 
@@ -112,14 +113,33 @@ def test_yaml_fills_in_colours_and_categories(tmp_path: Path) -> None:
         ("name: x\nclasses: [{name: a, ids: [256]}]\n", r"file ids \[256\]; masks hold 0 to 255"),
         ("- a\n- b\n", "a label set is a mapping"),
         ("name: [x\n", "not a YAML label set"),
+        ("name: x\nclasses: [{name: a, ids: [0], color: [0, 256, 0]}]\n", r"'a' has the colour \[0, 256, 0\]; red"),
+        ("name: x\nclasses: [{name: a, ids: [0], color: [0, -1, 0]}]\n", r"'a' has the colour \[0, -1, 0\]; red"),
+        ("name: x\nclasses: [{name: a, ids: [0], color: [9, 9]}]\n", r"classes\.0\.color: list should have at least 3"),
+        ('name: x\nclasses: [{name: a, ids: ["1"]}]\n', r"classes\.0\.ids\.0: input should be a valid integer"),
+        ("name: x\nclasses: [{name: a, ids: [true]}]\n", r"classes\.0\.ids\.0: input should be a valid integer"),
+        ("name: x\nclasses: [{name: a, ids: [1.0]}]\n", r"classes\.0\.ids\.0: input should be a valid integer"),
+        ("name: x\nclasses: [{name: a, ids: [1], instances: 1}]\n", r"classes\.0\.instances: .* boolean"),
+        ("name: 2024-01-01\nclasses: [{name: a, ids: [1]}]\n", "name: input should be a valid string"),
+        ("name: 2024-13-45\n", "not a YAML label set: month must be in 1..12"),
+        ("[" * 20_000, "not a YAML label set: nested too deeply"),
+        (f"name: {'7' * 5000}\n", "not a YAML label set: Exceeds the limit"),
+        ("name: x\nname: y\n", "not a YAML label set: key 'name' stands twice .*line 2"),
+        ("name: x\nclasses: [{name: a, ids: [0], ids: [1]}]\n", "not a YAML label set: key 'ids' stands twice"),
         ("!!python/object/apply:os.getcwd []\n", "not a YAML label set"),
     ],
 )
 def test_yaml_errors_name_the_field(tmp_path: Path, text: str, error: str) -> None:
     path = tmp_path / "labels.yaml"
     path.write_text(text)
-    with pytest.raises(DataError, match=error):
+    with pytest.raises(DataError, match=error) as caught:
         LabelSet.from_yaml(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_colour_out_of_range_is_refused_however_the_label_set_is_made() -> None:
+    with pytest.raises(DataError, match=r"label set 'x': class 'a' has the colour \[300, 0, 0\]"):
+        LabelSet("x", (LabelClass("a", (300, 0, 0), "a", (0,)),))
 
 
 def test_yaml_that_is_not_there_is_named(tmp_path: Path) -> None:

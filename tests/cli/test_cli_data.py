@@ -53,6 +53,50 @@ def test_show_writes_a_grid_of_images_and_overlays(shell: Run, streets: Path, tm
     assert grid.read_bytes() == first, "equal seeds must give equal pictures"
 
 
+def test_check_reads_the_splits_that_are_there(shell: Run, tmp_path: Path) -> None:
+    yard = tmp_path / "yard"
+    for folder, pixels in (("images", np.zeros((1, 3, 3), np.uint8)), ("masks", np.array([[0, 1, 1]], np.uint8))):
+        (yard / folder).mkdir(parents=True)
+        write_png(yard / folder / "a.png", pixels)
+    (yard / "labels.yaml").write_text(
+        "name: '[/x] yard'\nclasses: [{name: a, ids: [0]}, {name: 'b [/white]', ids: [1]}]\n"
+    )
+    code, out, err = shell("data", "check", f"folder:{yard}", "--json", "-")
+    assert code == 0, err
+    assert [report["name"] for report in json.loads(out)] == ["[/x] yard/all"]
+    code, out, err = shell("data", "check", f"folder:{yard}")
+    assert code == 0, err
+    assert "[/x] yard/all: 1 images, 1 masks" in out
+    assert "b [/white]" in out
+
+
+def test_check_reads_all_splits_of_a_set(shell: Run, streets: Path) -> None:
+    shell("data", "synthesize", str(streets), "--split", "demo", "--frames", "1", "--size", "32x64")
+    code, out, err = shell("data", "check", f"cityscapes:{streets}", "--json", "-")
+    assert code == 0, err
+    assert [(report["name"], report["images"]) for report in json.loads(out)] == [
+        ("cityscapes/val", 2),
+        ("cityscapes/demo", 1),
+    ]
+
+
+def test_synthesize_refuses_a_split_that_holds_files(shell: Run, streets: Path) -> None:
+    before = {path: path.read_bytes() for path in streets.rglob("*.png")}
+    words = ["--split", "val", "--frames", "1", "--size", "32x64"]
+    code, _, err = shell("data", "synthesize", str(streets), *words)
+    assert code == 2
+    assert "leftImg8bit/val: already holds synthetic10000; remove the split or name another folder" in err
+    assert {path: path.read_bytes() for path in streets.rglob("*.png")} == before
+
+
+def test_show_does_not_read_instance_masks(shell: Run, streets: Path, tmp_path: Path) -> None:
+    for path in streets.rglob("*_instanceIds.png"):
+        path.write_bytes(b"")
+    words = ["--split", "val", "--count", "1", "--crop", "32x32", "--output", str(tmp_path / "grid.png")]
+    code, _, err = shell("data", "show", f"cityscapes:{streets}", *words)
+    assert code == 0, err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from contextnet.data.augmentation import NO_AUGMENTATION, AugmentationRanges
-from contextnet.data.batches import READ_AHEAD, DecodedSplit, decode_split, draw_batch, epoch_order, generator_for
+from contextnet.data.batches import DecodedSplit, decode_split, draw_batch, epoch_order, generator_for
+from contextnet.data.reading import READ_AHEAD
 from contextnet.data.sample import Sample
 from contextnet.errors import DataError, ImageError
 from contextnet.labels import CAMVID, LabelSet
@@ -101,6 +102,16 @@ def test_unreadable_samples_within_and_beyond_the_budget(
     assert len(split) == len(kept)
     for image, index in zip(split.images, kept, strict=True):
         np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), sample(index).image)
+
+
+def test_wrong_data_is_refused_whatever_the_budget() -> None:
+    def read(index: int) -> Sample:
+        if index == 1:
+            raise DataError("1.png: ids outside label set 'camvid': 77 (3 pixels)")
+        return sample(index)
+
+    with pytest.raises(DataError, match=r"^1\.png: ids outside label set 'camvid': 77 \(3 pixels\)$"):
+        decode_split(CallableData(6, read), unreadable_budget=6)
 
 
 def test_sample_without_ground_truth_is_refused_by_name() -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from contextnet.data import DataReport, Problem, Sample, check_split, open_data
+from contextnet.data import DataReport, PairedFiles, Problem, Sample, check_split, open_data
 from contextnet.data.check_table import report_table
 from contextnet.data.folder import open_folder
 from contextnet.errors import DataError
@@ -133,7 +133,7 @@ def _deep_ids(root: Path) -> Path:
             "save each mask as a one-channel PNG that holds class ids",
         ),
         (_grey_three_times, "rgb mask", "three equal channels", "save each mask as a one-channel PNG"),
-        (_deep_ids, "unreadable mask", "holds ids 1000 to 1000", "a mask holds 0 to 255, so renumber its classes"),
+        (_deep_ids, "unknown ids", "holds ids 1000 to 1000", "a mask holds 0 to 255, so renumber its classes"),
     ],
 )
 def test_each_problem_is_named(root: Path, spoil: Callable[[Path], Path], kind: str, detail: str, remedy: str) -> None:
@@ -211,6 +211,8 @@ def test_damaged_or_misfit_instances_are_named(tmp_path: Path) -> None:
     assert [(p.kind, str(instances) in p.detail) for p in check_split(data).problems] == [("size mismatch", True)]
     with pytest.raises(DataError, match=r"is 1×2 \(height × width\) but its mask .*instanceIds\.png is 1×1"):
         data[0]
+    assert isinstance(data, PairedFiles)
+    assert data.without_instances()[0].instances is None
     instances.write_bytes(b"")
     assert [(p.kind, p.file) for p in check_split(data).problems] == [("unreadable mask", instances)]
 
@@ -296,6 +298,21 @@ def test_table_shows_shares_and_says_that_nothing_is_wrong(root: Path) -> None:
     assert "33.33" in text
     assert "16.67" in text
     assert "no problems found" in text
+
+
+def test_table_shows_names_that_look_like_markup(root: Path) -> None:
+    (root / "labels.yaml").write_text(YARD.replace("ground", "'a [/white]'").replace("yard", "'[bold]yard'"))
+    text = _printed(_check(root))
+    assert "a [/white]" in text
+    assert "[bold]yard/all" in text
+
+
+def test_detail_with_a_semicolon_stays_whole(root: Path) -> None:
+    image = _put(root, "b; c")[0]
+    image.write_bytes(b"no image")
+    (problem,) = _check(root).problems
+    assert (problem.file, problem.detail) == (image, "is not a readable image")
+    assert problem.remedy.startswith("expected .png, .jpg")
 
 
 def test_table_shows_five_files_of_a_kind_and_counts_the_rest(root: Path) -> None:

@@ -9,6 +9,10 @@ from contextnet.data.numbering import train_id_numbering, wrong_numbering
 from contextnet.labels import CAMVID, CITYSCAPES, LabelClass, LabelSet
 
 CITYSCAPES_TRAIN_IDS = train_id_numbering(CITYSCAPES)
+ROAD = LabelClass("road", (1, 1, 1), "road", (0,))
+ROAD_ALONE = LabelSet("road", (ROAD,), (255,))
+ROAD_WITHOUT_VOID = LabelSet("road", (ROAD,), ())
+SECOND_ALONE = LabelSet("road", (LabelClass("road", (1, 1, 1), "road", (1,)),), (0, 255))
 BLACK_AND_WHITE = LabelSet(
     "bw", (LabelClass("no", (0, 0, 0), "no", (0,)), LabelClass("yes", (1, 1, 1), "yes", (255,))), ()
 )
@@ -36,6 +40,10 @@ STREET_TRAIN_IDS = {0: 300, 1: 50, 2: 200, 5: 10, 7: 5, 8: 150, 10: 40, 11: 10, 
         ({0: 90, 255: 10}, CITYSCAPES, CITYSCAPES, "binary masks"),
         ({0: 90, 255: 10}, CAMVID, CAMVID, "binary masks"),
         ({0: 90, 255: 10}, BLACK_AND_WHITE, BLACK_AND_WHITE, None),
+        # One class and void are written 0 and 255, and nothing else can occur.
+        ({0: 90, 255: 10}, ROAD_ALONE, ROAD_ALONE, None),
+        ({0: 90, 255: 10}, ROAD_WITHOUT_VOID, ROAD_WITHOUT_VOID, "binary masks"),
+        ({0: 90, 255: 10}, SECOND_ALONE, SECOND_ALONE, "binary masks"),
         ({0: 90, 1: 10}, CAMVID, CAMVID, None),
         ({0: 30, 3: 50, 11: 20}, CAMVID, CAMVID, None),
         ({}, CITYSCAPES, CITYSCAPES, None),

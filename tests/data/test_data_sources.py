@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contextnet.data import PairedFiles, open_data
+from contextnet.data import PairedFiles, list_splits, open_data
 from contextnet.errors import DataError
 from contextnet.images import write_png
 
@@ -51,6 +51,43 @@ def test_tilde_is_the_home_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_mistakes_are_named(root: Path, source: str, split: str, error: str) -> None:
     with pytest.raises(DataError, match=error):
         open_data(source.format(root=root), split)
+
+
+@pytest.mark.parametrize(
+    ("kind", "folders", "splits"),
+    [
+        ("camvid", ["val", "valannot", "train", "trainannot", "extra"], ("train", "val")),
+        ("camvid", ["test"], ("test",)),
+        ("kitti", ["training/image_2", "testing/image_2"], ("train", "val", "test")),
+        ("kitti", ["testing/image_2"], ("test",)),
+        ("folder", ["images", "masks"], ("all",)),
+        ("folder", ["val/images", "night/images", "train/images", "day/images"], ("train", "val", "day", "night")),
+        ("cityscapes", ["leftImg8bit/val", "leftImg8bit/test", "leftImg8bit/train", "gtFine/val"], ("val", "test")),
+        ("cityscapes-trainids", ["leftImg8bit/val", "gtFine/val"], ("val",)),
+        ("cityscapes", ["leftImg8bit/train_extra", "leftImg8bit/train", "gtCoarse/train_extra"], ("train_extra",)),
+        ("cityscapes-coarse", ["leftImg8bit/train", "gtCoarse/train", "leftImg8bit/val", "gtFine/val"], ("train",)),
+    ],
+)
+def test_splits_are_those_that_are_there(
+    tmp_path: Path, kind: str, folders: list[str], splits: tuple[str, ...]
+) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+    assert list_splits(f"{kind}:{tmp_path}") == splits
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("camvid:{root}/train", "holds no split; check the folder and its layout"),
+        ("folder:{root}", "holds no split"),
+        ("camvid:{root}/nowhere", "nowhere: does not exist; the root of CamVid data"),
+        ("canvid:{root}", "did you mean 'camvid'"),
+    ],
+)
+def test_no_splits_to_list(root: Path, source: str, error: str) -> None:
+    with pytest.raises(DataError, match=error):
+        list_splits(source.format(root=root))
 
 
 def test_train_id_masks_have_their_own_kind(tmp_path: Path) -> None:

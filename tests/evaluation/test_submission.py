@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 from evaluation_scenes import MemoryData, Replay, Scene, random_scene, sample_of
 from PIL import Image
 
-from contextnet.errors import DataError
+from contextnet.errors import ContextNetError, DataError
 from contextnet.evaluation import evaluate, submission_name, write_submission
 from contextnet.labels import CAMVID
 
@@ -168,13 +168,14 @@ def test_a_write_that_fails_names_the_file(tmp_path: Path, monkeypatch: pytest.M
     scenes, data = scenes_and_data([f"{stem}_leftImg8bit.png" for stem in STEMS])
     save = Image.Image.save
 
-    def full_after_one(image: Image.Image, target: Path) -> None:
-        if target.name.startswith(STEMS[1]):
-            target.write_bytes(b"\x89PNG")
+    def full_after_one(image: Image.Image, target: BinaryIO, *words: str, **options: int) -> None:
+        if STEMS[1] in target.name:
+            target.write(b"\x89PNG")
             raise OSError(28, "No space left on device")
-        save(image, target)
+        save(image, target, *words, **options)
 
     monkeypatch.setattr(Image.Image, "save", full_after_one)
-    with pytest.raises(DataError, match=f"{STEMS[1]}_pred_labelIds.png: cannot be written: No space left on device"):
+    error = f"{STEMS[1]}_pred_labelIds.png: cannot be written: No space left on device; free some space"
+    with pytest.raises(ContextNetError, match=error):
         write_submission(replay(scenes), data, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from contextnet.data import check_split, open_data
+from contextnet.data.batches import decode_split
 from contextnet.errors import DataError, ImageError
 from contextnet.images import write_png
 from contextnet.labels import CITYSCAPES
@@ -176,3 +178,63 @@ def test_index_past_the_end_ends_iteration(camvid: Path) -> None:
     data = open_data(f"camvid:{camvid}", "train")
     with pytest.raises(IndexError):
         data[3]
+
+
+def _unknown_id(mask: Path) -> None:
+    write_png(mask, np.array([[3, 77, 0], [11, 8, 3]], np.uint8))
+
+
+def _rgb(mask: Path) -> None:
+    write_png(mask, np.stack([ROADS] * 3, axis=-1))
+
+
+def _other_size(mask: Path) -> None:
+    write_png(mask, ROADS.T.copy())
+
+
+def _large_ids(mask: Path) -> None:
+    write_png(mask, np.full(ROADS.shape, 1000, np.uint16))
+
+
+def _gone(mask: Path) -> None:
+    mask.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (_unknown_id, r"trainannot/b\.png: ids outside label set 'camvid': 77 \(1 pixels\)"),
+        (_rgb, r"trainannot/b\.png: is an RGB mask"),
+        (_other_size, r"train/b\.png: is 2×3 .* but its mask .*trainannot/b\.png is 3×2"),
+        (_large_ids, r"trainannot/b\.png: holds ids 1000 to 1000; a mask holds 0 to 255"),
+        (_gone, r"train/b\.png: has no mask: .*trainannot/b\.png does not exist"),
+    ],
+)
+def test_budget_for_unreadable_files_never_covers_wrong_ones(
+    camvid: Path, spoil: Callable[[Path], None], error: str
+) -> None:
+    data = open_data(f"camvid:{camvid}", "train")
+    spoil(camvid / "trainannot" / "b.png")
+    with pytest.raises(DataError, match=error):
+        decode_split(data, unreadable_budget=3)
+
+
+@pytest.mark.parametrize("folder", ["train", "trainannot"])
+def test_budget_covers_files_that_cannot_be_read(camvid: Path, folder: str) -> None:
+    path = camvid / folder / "b.png"
+    path.write_bytes(path.read_bytes()[:45])
+    split = decode_split(open_data(f"camvid:{camvid}", "train"), unreadable_budget=1)
+    assert len(split) == 2
+    assert [fault.startswith(f"{path}: is ") for fault in split.skipped] == [True]
+
+
+def test_damaged_instance_mask_does_not_keep_a_sample_from_training(tmp_path: Path) -> None:
+    mask = _cityscapes(tmp_path, "labelIds", np.array([[7, 26, 0]], np.uint8))
+    instances = mask.with_name(mask.name.replace("labelIds", "instanceIds"))
+    instances.write_bytes(b"no image")
+    data = open_data(f"cityscapes:{tmp_path}", "train")
+    split = decode_split(data)
+    assert (len(split), split.skipped) == (1, ())
+    assert split.masks[0].tolist() == [[0, 13, 255]]
+    with pytest.raises(ImageError, match=r"instanceIds\.png: is not a readable image"):
+        data[0]

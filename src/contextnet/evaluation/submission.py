@@ -25,7 +25,8 @@ def write_submission(
     ``<city>_<sequence>_<frame>_pred_labelIds.png``. The server searches all folders for ``<city>_<sequence>_<frame>*``
     and accepts one match, so ``output`` must be new or empty. Raises ``DataError`` when it is not, when the split is
     empty or of other classes, when an image is not named as in Cityscapes or two carry the same frame, and
-    ``ContextNetError`` when a file cannot be written; no file is left behind then. Source: ``getPrediction`` in ``evalPixelLevelSemanticLabeling`` of ``cityscapesscripts``.
+    ``ContextNetError`` when a file cannot be written; no file is left behind then.
+    Source: ``getPrediction`` in ``evalPixelLevelSemanticLabeling`` of ``cityscapesscripts``.
     """
     if data.labels != CITYSCAPES:
         raise DataError(f"{data.name}: the label set is '{data.labels.name}'; the test server scores 'cityscapes' only")

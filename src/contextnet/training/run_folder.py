@@ -76,11 +76,11 @@ def prepare_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolde
     else. Raises ``RunError`` also when it cannot be made.
     """
     folder = check_run_folder(root, resume=resume, overwrite=overwrite)
-    if not resume:
-        for name in _NAMES:
-            (root / name).unlink(missing_ok=True)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{root}: cannot be made: {error.strerror}") from None
+    if not resume:
+        for name in _NAMES:
+            (root / name).unlink(missing_ok=True)
     return folder

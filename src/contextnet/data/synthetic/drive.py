@@ -43,7 +43,8 @@ class Drive:
 
     Frame i is a pure function of (seed, size, i): any order, any process, the same pixels. Other sizes of the same
     shape (H : W) show the same view, coarser or finer. The street is drawn when the first frame is asked for and kept
-    until ``release``; threads may ask for frames at the same time. Raises ``DataError`` when an argument is out of range.
+    until ``release``; threads may ask for frames at the same time. Raises ``DataError`` when an argument is out of
+    range.
     """
 
     def __init__(

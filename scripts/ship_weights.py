@@ -1,0 +1,132 @@
+"""Ship the best weights of a run: copy them without the training-only classifier, and write their model card.
+
+    python scripts/ship_weights.py RUN NAME --command … --machine … --repeat … --use …
+
+Every figure on the card is read from the run's own files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from contextnet.evaluation.scores import Scores
+from contextnet.files import write_text
+from contextnet.models.storage import Weights, read_weights, write_weights
+from contextnet.training.recipe import Recipe, read_recipe
+from contextnet.training.run_folder import RunFolder
+
+FOLDER = Path(__file__).parent.parent / "src" / "contextnet" / "weights"
+
+CARD = """# {name}
+
+{variant}, {classes} classes ({label_set}), {parameters:,} parameters, {size_mb:.1f} MB.
+
+- **Trained on** {trained_on}, from scratch, by the recipe `{recipe}`: {epochs} epochs of {steps} steps of {batch} images.
+- **Command** `{command}`
+- **Cost** {hours:.1f} hours on {machine}.
+- **Licence of the data** {licence}
+
+## Measured
+
+On {validated_on}: one scale, no flipping, every pixel, at the size of the ground truth. The epoch was chosen by this very
+split: epoch {best_epoch} of {epochs} is shipped; the last one has {last_miou:.2f} % mIoU.
+
+| class | IoU % |
+|---|--:|
+{rows}
+| **mean** | **{miou:.2f}** |
+
+Pixel accuracy {accuracy:.2f} %. Repeat with `{repeat}`.
+
+## Use
+
+{use}
+"""
+
+
+def ship(run: RunFolder, name: str, command: str, machine: str, use: str, repeat: str) -> None:
+    """Write ``NAME.safetensors`` and ``NAME.md`` into the package from a finished run."""
+    weights, recipe = read_weights(run.best_weights), read_recipe(run.recipe)
+    events = [json.loads(line) for line in run.log.read_text(encoding="utf-8").splitlines()]
+    scores = Scores.from_json(json.loads(run.scores.read_text(encoding="utf-8")))
+    hours = _hours(events)
+    training = {**weights.training, "command": command, "hours": round(hours, 2), "machine": machine}
+    kept = {n: t for n, t in weights.tensors.items() if not n.startswith("auxiliary.")}
+    shipped = replace(weights, spec=replace(weights.spec, auxiliary=False), tensors=kept, training=training)
+    target = FOLDER / f"{name}.safetensors"
+    write_weights(target, shipped)
+    size_mb = target.stat().st_size / 1e6
+    write_text(FOLDER / f"{name}.md", _card(name, shipped, recipe, events, scores, size_mb, hours, use, repeat))
+
+
+def _hours(events: list[dict[str, Any]]) -> float:
+    """Wall time from each start to the last event before the next one, summed."""
+    seconds, started, latest = 0.0, None, 0.0
+    for event in events:
+        if event["event"] == "start":
+            seconds += latest - started if started is not None else 0.0
+            started = event["time"]
+        latest = event["time"]
+    return (seconds + latest - (started or latest)) / 3600
+
+
+def _card(
+    name: str,
+    weights: Weights,
+    recipe: Recipe,
+    events: list[dict[str, Any]],
+    scores: Scores,
+    size_mb: float,
+    hours: float,
+    use: str,
+    repeat: str,
+) -> str:
+    validations = [event for event in events if event["event"] == "validation"]
+    best = max(validations, key=lambda event: event["miou"])
+    total_steps = next(event["total_steps"] for event in events if event["event"] == "start")
+    named = zip(scores.class_names, scores.class_iou, strict=True)
+    parameters = sum(p.numel() for p in weights.build().parameters())
+    return CARD.format(
+        name=name,
+        variant=weights.spec.name,
+        classes=weights.labels.num_classes,
+        label_set=weights.labels.name,
+        parameters=parameters,
+        size_mb=size_mb,
+        trained_on=weights.training["trained_on"],
+        recipe=recipe.name,
+        epochs=recipe.epochs,
+        steps=total_steps // recipe.epochs,
+        batch=recipe.batch_size,
+        command=weights.training["command"],
+        hours=hours,
+        machine=weights.training["machine"],
+        licence=weights.licence,
+        validated_on=weights.training["validated_on"],
+        best_epoch=best["epoch"],
+        last_miou=100 * validations[-1]["miou"],
+        rows="\n".join(f"| {name} | {100 * iou:.1f} |" for name, iou in named),
+        miou=100 * scores.miou,
+        accuracy=100 * scores.pixel_accuracy,
+        repeat=repeat,
+        use=use,
+    )
+
+
+def main() -> None:
+    """Read the command line and ship."""
+    parser = argparse.ArgumentParser(description="Ship the best weights of a run with a model card.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    for option in ("command", "machine", "use", "repeat"):
+        parser.add_argument(f"--{option}", required=True)
+    given = parser.parse_args()
+    ship(RunFolder(given.run), given.name, given.command, given.machine, given.use, given.repeat)
+
+
+if __name__ == "__main__":
+    main()
