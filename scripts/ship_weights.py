@@ -25,15 +25,16 @@ CARD = """# {name}
 
 {variant}, {classes} classes ({label_set}), {parameters:,} parameters, {size_mb:.1f} MB.
 
-- **Trained on** {trained_on}, from scratch, by the recipe `{recipe}`: {epochs} epochs of {steps} steps of {batch} images.
+- **Trained on** {trained_on}, from scratch, by the recipe `{recipe}`: {epochs} epochs of {steps} steps of
+  {batch} images.
 - **Command** `{command}`
 - **Cost** {hours:.1f} hours on {machine}.
 - **Licence of the data** {licence}
 
 ## Measured
 
-On {validated_on}: one scale, no flipping, every pixel, at the size of the ground truth. The epoch was chosen by this very
-split: epoch {best_epoch} of {epochs} is shipped; the last one has {last_miou:.2f} % mIoU.
+On {validated_on}: one scale, no flipping, every pixel, at the size of the ground truth. The epoch was chosen by this
+very split: epoch {best_epoch} of {epochs} is shipped; the last one has {last_miou:.2f} % mIoU.
 
 | class | IoU % |
 |---|--:|

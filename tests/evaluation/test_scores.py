@@ -189,4 +189,4 @@ def test_table(with_instances: bool, expected: list[list[str]]) -> None:
     table = scores_table(toy_scores(with_instances), "toy/val")
     columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
     assert [list(row) for row in zip(*columns, strict=True)] == expected
-    assert (table.title, table.caption) == ("toy/val", "pixel accuracy 68.2 %")
+    assert (str(table.title), table.caption) == ("toy/val", "pixel accuracy 68.2 %")

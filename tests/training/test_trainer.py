@@ -55,8 +55,8 @@ def test_loss_falls_and_the_run_folder_tells_of_it(tmp_path: Path) -> None:
     # Three classes start near 1.4 · ln 3, with the auxiliary loss at weight 0.4.
     assert losses[0] == pytest.approx(1.4 * math.log(3), rel=0.2)
     assert losses[-1] < 0.8 * losses[0]
-    names = {"log.jsonl", "last.safetensors", "last.state.safetensors", "best.safetensors", "scores.json"}
-    assert {path.name for path in tmp_path.iterdir()} == names
+    weights = {"last.safetensors", "last.state.safetensors", "best.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == weights | {"recipe.yaml", "log.jsonl", "scores.json"}
     assert log_of(tmp_path, "start")[0]["total_steps"] == 24
     assert [line["step"] for line in log_of(tmp_path, "epoch")] == list(range(2, 25, 2))
     validations = log_of(tmp_path, "validation")
