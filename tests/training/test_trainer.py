@@ -122,6 +122,23 @@ def test_resumed_run_is_the_run_never_stopped(
         assert equal_bits(dict(one.tensors), dict(other.tensors))
 
 
+def test_run_stopped_in_a_validation_makes_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny_recipe(epochs=2, validate_every=2)
+    whole = run(recipe, tmp_path / "whole")
+
+    def stop(*parts: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "validate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(recipe, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "best.safetensors").exists()
+    assert replace(run(recipe, tmp_path / "stopped", resume=True), seconds=0) == replace(whole, seconds=0)
+    assert (tmp_path / "stopped" / "best.safetensors").exists()
+    assert len(log_of(tmp_path / "stopped", "epoch")) == 2
+
+
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     recipe = tiny_recipe()
     whole = run(recipe, tmp_path)

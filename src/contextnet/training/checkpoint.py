@@ -21,8 +21,8 @@ FORMAT = "contextnet-training-state-1"
 class Progress:
     """How far a run has come: epochs and steps done, seconds trained, and the best validation so far.
 
-    ``skipped_steps`` counts the steps whose loss was not finite. All random choices are functions of the recipe's
-    seed and the step, so no generator state is kept.
+    ``validated_epoch`` is the newest epoch that was validated; ``skipped_steps`` counts the steps whose loss was not
+    finite. All random choices are functions of the recipe's seed and the step, so no generator state is kept.
     """
 
     epoch: int = 0
@@ -30,6 +30,7 @@ class Progress:
     seconds: float = 0.0
     best_miou: float = -1.0
     best_epoch: int = -1
+    validated_epoch: int = -1
     skipped_steps: int = 0
 
 

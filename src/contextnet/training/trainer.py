@@ -62,23 +62,32 @@ def train(
     logbook.write("start", step=run.progress.step, total_steps=run.total_steps, skipped_samples=list(split.skipped))
     logbook.start_bar(run.total_steps, run.progress.step)
     clock = _Clock(run.progress.seconds)
-    for epoch in range(run.progress.epoch, recipe.epochs):
-        loss = _train_epoch(run, split, epoch, logbook)
-        run.progress = replace(run.progress, epoch=epoch + 1, seconds=clock.seconds())
+    while True:
+        if _is_validation_due(run):
+            validate(run, validation, split, folder, logbook, command)
+            run.progress = replace(run.progress, seconds=clock.seconds())
+            save_state(folder.last_state, run.network, run.averaged, run.optimizer, run.progress)
+        if run.progress.epoch == recipe.epochs:
+            break
+        loss = _train_epoch(run, split, logbook)
+        run.progress = replace(run.progress, epoch=run.progress.epoch + 1, seconds=clock.seconds())
         logbook.write(
             "epoch",
-            epoch=epoch + 1,
+            epoch=run.progress.epoch,
             step=run.progress.step,
             loss=loss if math.isfinite(loss) else None,
             seconds=round(run.progress.seconds, 1),
             skipped_steps=run.progress.skipped_steps,
         )
         save_state(folder.last_state, run.network, run.averaged, run.optimizer, run.progress)
-        if (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == recipe.epochs:
-            validate(run, validation, split, folder, logbook, command)
-            run.progress = replace(run.progress, seconds=clock.seconds())
-            save_state(folder.last_state, run.network, run.averaged, run.optimizer, run.progress)
     return TrainingResult(run.progress.epoch, run.progress.best_miou, run.progress.best_epoch, run.progress.seconds)
+
+
+def _is_validation_due(run: TrainingRun) -> bool:
+    """Tell whether the epochs done ask for a validation that was not made, also by a run that was stopped in it."""
+    epoch = run.progress.epoch
+    at_interval = epoch > 0 and epoch % run.recipe.validate_every == 0
+    return run.progress.validated_epoch != epoch and (at_interval or epoch == run.recipe.epochs)
 
 
 class _Clock:
@@ -91,9 +100,9 @@ class _Clock:
         return time.monotonic() - self._origin
 
 
-def _train_epoch(run: TrainingRun, split: DecodedSplit, epoch: int, logbook: Logbook) -> float:
+def _train_epoch(run: TrainingRun, split: DecodedSplit, logbook: Logbook) -> float:
     """Take the steps of one epoch; give the mean loss of those that counted."""
-    recipe = run.recipe
+    recipe, epoch = run.recipe, run.progress.epoch
     run.network.train()
     order = epoch_order(len(split), recipe.seed, epoch).tolist()
     losses = []

@@ -37,6 +37,7 @@ def validate(
         write_weights(folder.best_weights, weights)
         write_json(folder.scores, scores.to_json())
     write_weights(folder.last_weights, weights)
+    run.progress = replace(run.progress, validated_epoch=epoch)
     logbook.say(f"epoch {epoch}: mIoU {scores.miou:.4f} on {data.name}, best {run.progress.best_miou:.4f}")
 
 
