@@ -116,7 +116,7 @@ def test_wrong_data_is_refused_whatever_the_budget() -> None:
 
 def test_sample_without_ground_truth_is_refused_by_name() -> None:
     data = CallableData(3, lambda i: replace(sample(i), label=None) if i == 1 else sample(i))
-    with pytest.raises(DataError, match=r"^1\.png: has no ground truth; 'made/train' cannot be trained on$"):
+    with pytest.raises(DataError, match=r"^1\.png: has no ground truth; 'made/train' cannot be trained on or scored$"):
         decode_split(data, unreadable_budget=3)
 
 

@@ -13,7 +13,7 @@ from contextnet.data.augmentation import AugmentationRanges, draw_color_maps, dr
 from contextnet.data.pairs import PairedFiles
 from contextnet.data.reading import READ_TIMEOUT_S, read_ahead
 from contextnet.data.sample import Sample, SegmentationData
-from contextnet.data.verification import NumberingCheck
+from contextnet.data.verification import NumberingCheck, has_labelled_pixel
 from contextnet.errors import DataError, ImageError
 from contextnet.labels import LabelSet
 
@@ -61,12 +61,12 @@ def decode_split(
     Instance masks are left alone: training has no use for them. Raises ``DataError`` naming the sample beyond the
     budget, and at once for files that can be read but are wrong: unknown ids, RGB masks, image and mask of different
     size, a missing mask; naming the first mask when the split is numbered otherwise than expected; for an empty
-    split, and when one sample takes longer than ``read_timeout_s``. Decoding runs in threads: no worker process can be
-    lost.
+    or wholly void split, and when one sample takes longer than ``read_timeout_s``. Decoding runs in threads: no worker
+    process can be lost.
     """
     data = data.without_instances() if isinstance(data, PairedFiles) else data
     images, masks, skipped = [], [], []
-    numbering = NumberingCheck(data)
+    numbering, labelled = NumberingCheck(data), False
     for index, outcome in enumerate(read_ahead(data, read_timeout_s)):
         if isinstance(outcome, ImageError):
             skipped.append(str(outcome))
@@ -77,6 +77,7 @@ def decode_split(
         elif isinstance(outcome, DataError):
             raise outcome
         else:
+            labelled |= has_labelled_pixel(outcome, data)
             image, mask = decode_sample(outcome, data.name)
             images.append(image)
             masks.append(mask)
@@ -86,6 +87,8 @@ def decode_split(
     if not images:
         raise DataError(f"'{data.name}' holds no sample to train on; check the split with 'contextnet data check'")
     numbering.finish()
+    if not labelled:
+        raise DataError(f"'{data.name}' holds void pixels only; check its masks with 'contextnet data check'")
     return DecodedSplit(data.name, data.labels, data.licence, tuple(images), tuple(masks), tuple(skipped))
 
 

@@ -44,6 +44,8 @@ def wrong_numbering(counts: NDArray[np.int64], expected: LabelSet, labels: Label
     unknown_here, void_here = _unknown_and_void(counts, expected)
     unknown_there, void_there = _unknown_and_void(counts, other)
     total = max(int(counts.sum()), 1)
+    if np.count_nonzero(counts) == 1 and void_here == total:
+        return None  # nothing is labelled: that tells of no numbering
     # Train ids are nearly all valid file ids too (void ones above all), so void that vanishes is the evidence then.
     mostly_void = void_here > _MOSTLY_VOID * total and void_there < void_here
     if unknown_there or not (unknown_here or mostly_void):
