@@ -31,7 +31,7 @@ from contextnet.runtime.segmentation import Segmentation
 
 DEMO_WEIGHTS = "cn14-synthetic"
 SHEET_FRAMES = 3
-SHEET_CELL_HW = (320, 640)
+SHEET_CELL_HW = (340, 640)
 
 
 class _Timed:
@@ -93,14 +93,16 @@ def _say(
 def _write_pictures(streets: SyntheticStreets, results: list[Segmentation], output: Path) -> Path:
     """Write every result, and a sheet whose rows are image, ground truth and result of a few frames."""
     on_sheet = set(np.linspace(0, len(results) - 1, min(SHEET_FRAMES, len(results))).round().astype(int).tolist())
-    tiles = []
+    tiles, shown = [], []
     for index, result in enumerate(results):
         sample = streets[index]
         write_results(result, sample.image, Path(*sample.image_path.parts[1:]), output)
         if index in on_sheet:
             tiles += _row(sample, result)
+            shown.append(result.labels)
     sheet = output / "sheet.png"
-    write_png(sheet, contact_sheet(tiles, columns=3, cell_hw=SHEET_CELL_HW))
+    picture = contact_sheet(tiles, columns=3, cell_hw=SHEET_CELL_HW)
+    write_png(sheet, with_legend(picture, np.concatenate(shown), streets.labels))
     return sheet
 
 
@@ -111,5 +113,5 @@ def _row(sample: Sample, result: Segmentation) -> list[NDArray[np.uint8]]:
     return [
         captioned(sample.image, "/".join(sample.image_path.parts[1:])),
         captioned(truth, "ground truth"),
-        captioned(with_legend(found, result.labels, result.label_set), "ContextNet"),
+        captioned(found, "ContextNet"),
     ]
