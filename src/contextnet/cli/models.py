@@ -20,13 +20,14 @@ def models(as_json: JsonFlag = False) -> None:
     if as_json:
         print(json.dumps([_plain(summary) for summary in summaries], indent=2))  # noqa: T201
         return
-    table = Table("name", "variant", "classes", "trained on", "parameters", "mIoU", "measured on", "size", box=None)
+    table = Table(box=None)
+    for heading in ("name", "variant", "classes", "parameters", "mIoU", "measured on", "size"):
+        table.add_column(heading, no_wrap=True)
     for summary in summaries:
         miou = "-" if summary.miou is None else f"{100 * summary.miou:.1f} %"
-        numbers = (f"{summary.parameters:,}", miou, summary.validated_on, f"{summary.file_bytes / 1e6:.1f} MB")
-        table.add_row(
-            *(Text(v) for v in (summary.name, summary.variant, str(summary.num_classes), summary.trained_on, *numbers))
-        )
+        numbers = (str(summary.num_classes), f"{summary.parameters:,}", miou)
+        cells = (summary.name, summary.variant, *numbers, summary.validated_on, f"{summary.file_bytes / 1e6:.1f} MB")
+        table.add_row(*(Text(cell) for cell in cells))
     Console().print(table)
     for summary in summaries:
         if summary.licence:
