@@ -1,8 +1,6 @@
-"""Label sets: Cityscapes against its own scripts, mappings and their inverses, YAML and what is wrong with it."""
+"""Label sets: Cityscapes against its own scripts, mappings and their inverses, JSON."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,78 +71,9 @@ def test_several_file_ids_mean_one_class_and_the_first_is_written_back() -> None
     assert label_set.decode(np.array([0, 1, 255], np.uint8)).tolist() == [5, 2, 0]
 
 
-YAML = """
-name: yard
-classes:
-  - {name: ground, ids: [1, 4]}
-  - {name: person, ids: [2], color: [220, 20, 60], category: human, instances: true}
-  - {name: box, ids: [3]}
-void: [0]
-"""
-
-
-def test_yaml_fills_in_colours_and_categories(tmp_path: Path) -> None:
-    path = tmp_path / "labels.yaml"
-    path.write_text(YAML)
-    # PASCAL VOC's colour map begins (128, 0, 0), (0, 128, 0), (128, 128, 0); the second is overridden here.
-    assert LabelSet.from_yaml(path) == LabelSet(
-        "yard",
-        (
-            LabelClass("ground", (128, 0, 0), "ground", (1, 4)),
-            LabelClass("person", (220, 20, 60), "human", (2,), True),
-            LabelClass("box", (128, 128, 0), "box", (3,)),
-        ),
-        (0,),
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        ("name: x\nclasses: [{name: a, ids: [0]}]\ncolour: 3\n", "colour: extra inputs"),
-        ("name: x\nclasses: [{name: a, id: [0]}]\n", r"classes\.0\.ids: field required"),
-        ("name: x\nclasses: [{name: a, ids: zero}]\n", r"classes\.0\.ids: input should be a valid list"),
-        ("name: x\nclasses: [{name: a, ids: []}]\n", r"classes\.0\.ids: list should have at least 1"),
-        ("name: x\nclasses: []\n", "classes: list should have at least 1"),
-        ("classes: [{name: a, ids: [0]}]\n", "name: field required"),
-        ("name: x\nclasses: [{name: a, ids: [0]}, {name: a, ids: [1]}]\n", "class name 'a' stands twice"),
-        ("name: x\nclasses: [{name: a, ids: [7]}, {name: b, ids: [7]}]\n", "file id 7 stands twice"),
-        ("name: x\nclasses: [{name: a, ids: [0]}]\nvoid: [0]\n", "file id 0 stands twice"),
-        ("name: x\nclasses: [{name: a, ids: [256]}]\n", r"file ids \[256\]; masks hold 0 to 255"),
-        ("- a\n- b\n", "a label set is a mapping"),
-        ("name: [x\n", "not a YAML label set"),
-        ("name: x\nclasses: [{name: a, ids: [0], color: [0, 256, 0]}]\n", r"'a' has the colour \[0, 256, 0\]; red"),
-        ("name: x\nclasses: [{name: a, ids: [0], color: [0, -1, 0]}]\n", r"'a' has the colour \[0, -1, 0\]; red"),
-        ("name: x\nclasses: [{name: a, ids: [0], color: [9, 9]}]\n", r"classes\.0\.color: list should have at least 3"),
-        ('name: x\nclasses: [{name: a, ids: ["1"]}]\n', r"classes\.0\.ids\.0: input should be a valid integer"),
-        ("name: x\nclasses: [{name: a, ids: [true]}]\n", r"classes\.0\.ids\.0: input should be a valid integer"),
-        ("name: x\nclasses: [{name: a, ids: [1.0]}]\n", r"classes\.0\.ids\.0: input should be a valid integer"),
-        ("name: x\nclasses: [{name: a, ids: [1], instances: 1}]\n", r"classes\.0\.instances: .* boolean"),
-        ("name: 2024-01-01\nclasses: [{name: a, ids: [1]}]\n", "name: input should be a valid string"),
-        ("name: 2024-13-45\n", "not a YAML label set: month must be in 1..12"),
-        ("[" * 20_000, "not a YAML label set: nested too deeply"),
-        (f"name: {'7' * 5000}\n", "not a YAML label set: Exceeds the limit"),
-        ("name: x\nname: y\n", "not a YAML label set: key 'name' stands twice .*line 2"),
-        ("name: x\nclasses: [{name: a, ids: [0], ids: [1]}]\n", "not a YAML label set: key 'ids' stands twice"),
-        ("!!python/object/apply:os.getcwd []\n", "not a YAML label set"),
-    ],
-)
-def test_yaml_errors_name_the_field(tmp_path: Path, text: str, error: str) -> None:
-    path = tmp_path / "labels.yaml"
-    path.write_text(text)
-    with pytest.raises(DataError, match=error) as caught:
-        LabelSet.from_yaml(path)
-    assert str(caught.value).startswith(f"{path}: ")
-
-
 def test_colour_out_of_range_is_refused_however_the_label_set_is_made() -> None:
     with pytest.raises(DataError, match=r"label set 'x': class 'a' has the colour \[300, 0, 0\]"):
         LabelSet("x", (LabelClass("a", (300, 0, 0), "a", (0,)),))
-
-
-def test_yaml_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"labels\.yaml: cannot be read: No such file"):
-        LabelSet.from_yaml(tmp_path / "labels.yaml")
 
 
 @given(st.permutations(range(256)), st.integers(1, 254))

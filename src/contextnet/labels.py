@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contextnet.errors import DataError
-from contextnet.plain_yaml import PlainYamlError, parse_plain_yaml
 
 IGNORE_INDEX = 255
 MAX_CLASSES = 254
@@ -160,7 +158,7 @@ class LabelSet:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], source: str = "label set") -> LabelSet:
-        """Build a label set from JSON values as ``to_json`` writes and a YAML file holds them.
+        """Build a label set from JSON values as ``to_json`` writes them and a YAML file of ids holds them.
 
         Types are strict: neither "1" nor true is an id. Raises ``DataError`` that begins with ``source`` and names the
         field or the class when a key is unknown or a value wrong.
@@ -179,19 +177,6 @@ class LabelSet:
             return cls(document.name, classes, tuple(document.void))
         except DataError as error:
             raise DataError(f"{source}: {error}") from None
-
-    @classmethod
-    def from_yaml(cls, path: Path) -> LabelSet:
-        """Read a label set from a YAML file. Raises ``DataError`` naming the file and what is wrong in it."""
-        try:
-            values = parse_plain_yaml(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-        except (PlainYamlError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: not a YAML label set: {error}") from None
-        if not isinstance(values, dict):
-            raise DataError(f"{path}: a label set is a mapping with 'name', 'classes' and 'void'")
-        return cls.from_json(values, source=str(path))
 
 
 class _ClassDocument(BaseModel):
@@ -221,10 +206,10 @@ def _refuse_repeats(label_set: str, what: str, values: list[Any]) -> None:
 
 
 def _color(given: list[int] | None, index: int) -> Color:
-    return _default_color(index) if given is None else (given[0], given[1], given[2])
+    return default_color(index) if given is None else (given[0], given[1], given[2])
 
 
-def _default_color(index: int) -> Color:
+def default_color(index: int) -> Color:
     """Colour of class ``index`` where none is given: the bit-interleaved colour map of PASCAL VOC, from 1 on."""
     value, red, green, blue = index + 1, 0, 0, 0
     for bit in range(7, -1, -1):

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
+from contextnet.labels import LabelClass, LabelSet
 from contextnet.models.contextnet import NetworkOutput
-from contextnet.training.loss import SegmentationLoss, bounded_log_weights, cross_entropy
+from contextnet.models.resize import upscale
+from contextnet.training.loss import SegmentationLoss, build_loss
+from contextnet.training.loss_class_weights import bounded_log_weights
+from contextnet.training.loss_cross_entropy import hard_cross_entropy
+from contextnet.training.loss_regions import lovasz_softmax, soft_dice
+from contextnet.training.recipe import LossOptions, OhemOptions
+
+LossFunction = Callable[[NetworkOutput, Tensor], Tensor]
+LossOfScores = Callable[[Tensor, Tensor], Tensor]
 
 
 def numpy_cross_entropy(scores: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float64]) -> float:
@@ -49,46 +62,6 @@ def random_case(seed: int, shape: tuple[int, int, int, int]) -> tuple[NDArray[np
     return random.normal(scale=4, size=shape), labels
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 1, 1), (2, 3, 5, 7), (3, 19, 4, 4)])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_cross_entropy_against_numpy(shape: tuple[int, int, int, int], weighted: bool) -> None:
-    scores, labels = random_case(3, shape)
-    labels[0, 0, 0] = 1
-    weights = np.random.default_rng(4).uniform(0.2, 5, shape[1]) if weighted else np.ones(shape[1])
-    loss = cross_entropy(torch.tensor(scores), torch.tensor(labels), torch.tensor(weights) if weighted else None)
-    assert loss.item() == pytest.approx(numpy_cross_entropy(scores, labels, weights), rel=1e-9)
-
-
-def test_cross_entropy_by_hand() -> None:
-    # Two classes with scores (0, ln 3): probabilities 1/4 and 3/4; one pixel of each class and a void one.
-    scores = torch.tensor([0.0, math.log(3)]).view(1, 2, 1, 1).expand(1, 2, 1, 3)
-    labels = torch.tensor([[[0, 1, 255]]])
-    assert cross_entropy(scores, labels, None).item() == pytest.approx((math.log(4) + math.log(4 / 3)) / 2)
-    weighted = cross_entropy(scores, labels, torch.tensor([3.0, 1.0])).item()
-    assert weighted == pytest.approx((3 * math.log(4) + math.log(4 / 3)) / 4)
-
-
-@pytest.mark.parametrize("class_weights", [None, torch.tensor([0.5, 2.0, 1.0])])
-def test_void_batch_has_zero_loss_and_zero_gradient(class_weights: Tensor | None) -> None:
-    scores = torch.randn((2, 3, 4, 8), generator=torch.Generator().manual_seed(0), requires_grad=True)
-    auxiliary = torch.randn((2, 3, 1, 2), generator=torch.Generator().manual_seed(1), requires_grad=True)
-    labels = torch.full((2, 32, 64), 255)
-    loss = SegmentationLoss(0.4, class_weights)(NetworkOutput(scores, auxiliary), labels)
-    loss.backward()
-    assert loss.item() == 0.0
-    for part in (scores, auxiliary):
-        assert part.grad is not None
-        assert torch.equal(part.grad, torch.zeros_like(part))
-
-
-def test_void_image_beside_a_labelled_one_changes_nothing() -> None:
-    scores, labels = random_case(8, (2, 3, 4, 4))
-    labels[1] = 255
-    both = cross_entropy(torch.tensor(scores), torch.tensor(labels), None)
-    alone = cross_entropy(torch.tensor(scores[:1]), torch.tensor(labels[:1]), None)
-    assert both.item() == pytest.approx(alone.item(), rel=1e-12)
-
-
 # Scores stand on the padded image's grid: 1/8 of it, and 1/32 for the auxiliary ones.
 @pytest.mark.parametrize("size_hw", [(32, 64), (33, 61), (8, 8), (40, 97), (31, 5)])
 @pytest.mark.parametrize("auxiliary_weight", [0.0, 0.4, 1.5])
@@ -119,31 +92,206 @@ def test_without_auxiliary_scores_the_main_loss_stands_alone() -> None:
     assert SegmentationLoss(0.4)(output, full).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_loss_of_bfloat16_scores_is_computed_in_float32() -> None:
-    scores, labels = random_case(6, (1, 3, 2, 2))
-    full = torch.tensor(labels).repeat_interleave(8, 1).repeat_interleave(8, 2)
-    low = torch.tensor(scores).bfloat16()
-    loss = SegmentationLoss()(NetworkOutput(low, None), full)
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(SegmentationLoss()(NetworkOutput(low.float(), None), full).item(), rel=1e-7)
+# What a recipe may add or change, each with numbers far enough from none to show.
+CHANGES = pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"class_weights": torch.tensor([0.5, 2.0, 1.0])},
+        {"label_smoothing": 0.2},
+        {"label_smoothing": 0.2, "class_weights": torch.tensor([0.5, 2.0, 1.0])},
+        {"ohem": OhemOptions()},
+        {"lovasz_weight": 0.7},
+        {"lovasz_weight": 0.7, "lovasz_extent": "batch"},
+        {"dice_weight": 1.3},
+        {"ohem": OhemOptions(), "label_smoothing": 0.2, "lovasz_weight": 0.7, "dice_weight": 1.3},
+    ],
+    ids=lambda changes: " and ".join(changes) or "default",
+)
+
+
+def street(seed: int, size_hw: tuple[int, int] = (64, 96), count: int = 4) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores at 1/8, auxiliary scores at 1/32, and labels in blocks, the further down the image pile the more void."""
+    generator = torch.Generator().manual_seed(seed)
+    height, width = size_hw
+    cells_h, cells_w = -(-height // 32), -(-width // 32)
+    blocks = torch.randint(0, 3, (count, 8 * cells_h, 8 * cells_w), generator=generator)
+    labels = blocks.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :height, :width].clone()
+    void_share = torch.linspace(0, 0.95, count)[:, None, None]
+    labels[torch.rand(labels.shape, generator=generator) < void_share] = 255
+    scores = torch.randn((count, 3, 4 * cells_h, 4 * cells_w), generator=generator)
+    return scores, torch.randn((count, 3, cells_h, cells_w), generator=generator), labels
+
+
+def loss_and_gradients(loss: LossFunction, scores: Tensor, auxiliary: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    leaves = scores.clone().requires_grad_(), auxiliary.clone().requires_grad_()
+    value = loss(NetworkOutput(*leaves), labels)
+    value.backward()
+    return value.detach(), leaves[0].grad, leaves[1].grad
+
+
+@CHANGES
+def test_void_batch_has_zero_loss_and_zero_gradient(changes: dict[str, Any]) -> None:
+    scores, auxiliary, labels = street(0)
+    value, *gradients = loss_and_gradients(SegmentationLoss(**changes), scores, auxiliary, torch.full_like(labels, 255))
+    assert value.item() == 0.0
+    for gradient in gradients:
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+@CHANGES
+@pytest.mark.parametrize("size_hw", [(3, 4), (5, 200)])
+def test_images_smaller_than_a_cell_have_a_finite_loss(changes: dict[str, Any], size_hw: tuple[int, int]) -> None:
+    for part in loss_and_gradients(SegmentationLoss(**changes), *street(1, size_hw)):
+        assert torch.isfinite(part).all()
+
+
+@CHANGES
+def test_loss_of_bfloat16_scores_is_computed_in_float32(changes: dict[str, Any]) -> None:
+    scores, auxiliary, labels = street(2)
+    low = scores.bfloat16(), auxiliary.bfloat16()
+    value, *gradients = loss_and_gradients(SegmentationLoss(**changes), *low, labels)
+    raised, *_ = loss_and_gradients(SegmentationLoss(**changes), *(part.float() for part in low), labels)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, raised)
+    assert [gradient.dtype for gradient in gradients] == [torch.bfloat16] * 2
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("class_weights", [None, torch.tensor([0.5, 2.0, 1.0])], ids=["plain", "weighted"])
+@pytest.mark.parametrize("auxiliary_weight", [0.0, 0.4])
+def test_default_is_bit_for_bit_cross_entropy_and_nothing_else(
+    class_weights: Tensor | None, auxiliary_weight: float
+) -> None:
+    def mean(scores: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(scores, labels, class_weights, ignore_index=255, reduction="sum") / total(labels)
+
+    def total(labels: Tensor) -> Tensor:
+        if class_weights is None:
+            return (labels != 255).sum()
+        return (class_weights[labels.where(labels != 255, 0)] * (labels != 255)).sum()
+
+    def plain(output: NetworkOutput, labels: Tensor) -> Tensor:
+        loss = mean(F.interpolate(output.scores, scale_factor=8, mode="bilinear"), labels)
+        if auxiliary_weight == 0:
+            return loss + 0 * output.auxiliary.sum()
+        raised = F.interpolate(output.auxiliary, scale_factor=4, mode="bilinear")
+        return loss + auxiliary_weight * mean(raised, labels[:, 4::8, 4::8])
+
+    def default(output: NetworkOutput, labels: Tensor) -> Tensor:
+        return SegmentationLoss(auxiliary_weight, class_weights)(output, labels) + 0 * output.auxiliary.sum()
+
+    for got, expected in zip(
+        loss_and_gradients(default, *street(3)), loss_and_gradients(plain, *street(3)), strict=True
+    ):
+        assert torch.equal(got, expected)
 
 
 @pytest.mark.parametrize(
-    ("counts", "expected"),
+    ("changes", "region"),
     [
-        # 1 / ln(1.52) = 2.388286 for both, scaled to a mean of one over the pixels.
-        ([50, 50], [1.0, 1.0]),
-        # Raw 1/ln(1.92) = 1.532978, 1/ln(1.12) = 8.823891; nine tenths of the one and one of the other are 2.262069.
-        ([900, 100], [0.677688, 3.900805]),
-        # An absent class gets the bound 1/ln(1.02) = 50.498350; raw 1/ln(2.02) = 1.422278 is the mean.
-        ([10, 0], [1.0, 35.505260]),
+        ({"lovasz_weight": 0.7}, lambda s, t: 0.7 * lovasz_softmax(s, t, "image")),
+        ({"lovasz_weight": 0.7, "lovasz_extent": "batch"}, lambda s, t: 0.7 * lovasz_softmax(s, t, "batch")),
+        ({"dice_weight": 1.3}, lambda s, t: 1.3 * soft_dice(s, t)),
+        ({"lovasz_weight": 2.0, "dice_weight": 0.1}, lambda s, t: 2 * lovasz_softmax(s, t) + 0.1 * soft_dice(s, t)),
     ],
 )
-def test_bounded_log_weights_by_hand(counts: list[int], expected: list[float]) -> None:
-    weights = bounded_log_weights(np.array(counts, np.int64))
-    assert weights.dtype == torch.float32
-    assert weights.tolist() == pytest.approx(expected, rel=1e-5)
+@pytest.mark.parametrize("size_hw", [(64, 96), (33, 61)])
+def test_losses_of_regions_are_added_at_the_cells_centres(
+    changes: dict[str, Any], region: LossOfScores, size_hw: tuple[int, int]
+) -> None:
+    scores, auxiliary, labels = street(4, size_hw)
+    output = NetworkOutput(scores, auxiliary)
+    centres = labels[:, 4::8, 4::8]
+    added = region(scores[..., : centres.shape[1], : centres.shape[2]], centres)
+    assert added.item() > 0.01
+    difference = SegmentationLoss(**changes)(output, labels) - SegmentationLoss()(output, labels)
+    assert difference.item() == pytest.approx(added.item(), rel=1e-5)
 
 
-def test_bounded_log_weights_without_a_labelled_pixel_are_finite() -> None:
-    assert torch.isfinite(bounded_log_weights(np.zeros(4, np.int64))).all()
+@pytest.mark.parametrize("auxiliary_weight", [0.0, 0.4])
+def test_hard_pixels_and_smoothing_apply_to_both_cross_entropies(auxiliary_weight: float) -> None:
+    scores, auxiliary, labels = street(5)
+    weights = torch.tensor([0.5, 2.0, 1.0])
+    ohem = OhemOptions(threshold=0.4, min_kept=0.3)
+    loss = SegmentationLoss(auxiliary_weight, weights, label_smoothing=0.1, ohem=ohem)
+    hard = partial(hard_cross_entropy, class_weights=weights, threshold=0.4, min_kept=0.3, label_smoothing=0.1)
+    expected = hard(upscale(scores, 8), labels)
+    expected = expected + auxiliary_weight * hard(upscale(auxiliary, 4), labels[:, 4::8, 4::8])
+    assert loss(NetworkOutput(scores, auxiliary), labels).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_label_weights_by_hand() -> None:
+    labels = torch.full((2, 16, 8), 255)
+    labels[0, :, :5] = 2  # 80 pixels, and the centres (4, 4) and (12, 4)
+    labels[1, 0, 0] = 0
+    assert SegmentationLoss().label_weights(labels).tolist() == [81, 2]
+    assert SegmentationLoss(0.4, torch.tensor([3.0, 1.0, 0.5])).label_weights(labels).tolist() == [43, 1]
+
+
+# Four images on two ranks or four: the further down the more void, and the last rank may have nothing but void.
+SHARED = pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"class_weights": torch.tensor([0.5, 2.0, 1.0])},
+        {"label_smoothing": 0.2, "class_weights": torch.tensor([0.5, 2.0, 1.0])},
+        {"lovasz_weight": 0.7},
+    ],
+    ids=lambda changes: " and ".join(changes) or "default",
+)
+
+
+@SHARED
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("last_is_void", [False, True])
+def test_mean_over_ranks_is_the_loss_of_the_whole_batch(
+    changes: dict[str, Any], ranks: int, last_is_void: bool
+) -> None:
+    scores, auxiliary, labels = street(6)
+    if last_is_void:
+        labels[-1] = 255
+    loss = SegmentationLoss(**changes)
+    parts = list(zip(*(values.chunk(ranks) for values in (scores, auxiliary, labels)), strict=True))
+    mean_weights = torch.stack([loss.label_weights(part_labels) for _, _, part_labels in parts]).mean(0)
+    whole = loss_and_gradients(loss, scores, auxiliary, labels)
+
+    def averaged(weights: Tensor | None) -> tuple[Tensor, ...]:
+        of_rank = [loss_and_gradients(partial(loss, label_weights=weights), *part) for part in parts]
+        values, *gradients = zip(*of_rank, strict=True)
+        return torch.stack(values).mean(), *(torch.cat(gradient) / ranks for gradient in gradients)
+
+    for got, expected in zip(averaged(mean_weights), whole, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-8)
+    # Each rank by its own weight gives void-rich images too much say, so the comparison above can tell.
+    assert not torch.allclose(averaged(None)[1], whole[1], rtol=0.01, atol=1e-8)
+
+
+LABELS = LabelSet("three", tuple(LabelClass(name, (0, 0, 0), name, (i,)) for i, name in enumerate("abc")))
+
+
+def test_loss_of_a_recipe_has_its_numbers() -> None:
+    options = LossOptions(
+        auxiliary_weight=0.2,
+        class_weights={"b": 3.0},
+        label_smoothing=0.1,
+        ohem=OhemOptions(threshold=0.6, min_kept=0.1),
+        lovasz_weight=0.5,
+        lovasz_extent="batch",
+        dice_weight=0.25,
+    )
+    loss = build_loss(options, LABELS, lambda: np.zeros((1, 3), np.int64), torch.device("cpu"))
+    assert loss.class_weights is not None
+    assert loss.class_weights.tolist() == [1, 3, 1]
+    assert replace(loss, class_weights=None) == SegmentationLoss(
+        0.2, None, 0.1, OhemOptions(threshold=0.6, min_kept=0.1), 0.5, "batch", 0.25
+    )
+
+
+def test_loss_of_the_default_recipe_is_the_default_loss() -> None:
+    counts = np.array([[900, 50, 0], [0, 0, 50]])
+    device = torch.device("cpu")
+    assert build_loss(LossOptions(), LABELS, lambda: counts, device) == SegmentationLoss()
+    weighted = build_loss(LossOptions(class_weighting="bounded-log"), LABELS, lambda: counts, device)
+    assert weighted.class_weights is not None
+    assert torch.equal(weighted.class_weights, bounded_log_weights(np.array([900, 50, 50])))

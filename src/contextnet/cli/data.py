@@ -12,14 +12,26 @@ from typer import Argument, Option, Typer
 from contextnet.cli.optional import require_torch
 from contextnet.cli.options import JsonFile, emit_json, parse_size
 from contextnet.cli.progress import progress_bar
-from contextnet.data.check import check_split
+from contextnet.data.check import DataReport, check_split
 from contextnet.data.check_table import report_table
+from contextnet.data.doctor.diagnosis import Diagnosis
+from contextnet.data.doctor.source import diagnose_source
+from contextnet.data.doctor.table import diagnosis_table, proposal_yaml
+from contextnet.data.doctor.unlabelled import check_unlabelled, lacks_labels
 from contextnet.data.pairs import PairedFiles
 from contextnet.data.sources import list_splits, open_data
+from contextnet.errors import DataError
+from contextnet.files import write_text
 
 app = Typer(help="Check, look at and make data sets.", no_args_is_help=True)
 
 Source = Annotated[str, Argument(metavar="KIND:ROOT", help="The data set, as in camvid:/data/camvid.")]
+
+
+# Problems that another label set may mend: they make the check look at what the masks hold.
+_LABEL_PROBLEMS = frozenset(
+    {"missing labels", "unknown ids", "unknown colors", "rgb mask", "binary masks", "train ids", "file ids"}
+)
 
 
 @app.command()
@@ -29,20 +41,73 @@ def check(
         list[str] | None, Option(help="A split to read; may be given several times; all without it.")
     ] = None,
     json_file: JsonFile = None,
+    write_labels: Annotated[
+        Path | None, Option(metavar="FILE", help="Write the proposed label set there, as YAML.")
+    ] = None,
+    proposal: Annotated[str | None, Option(metavar="NAME", help="The proposal to write; the first without it.")] = None,
 ) -> None:
-    """Read whole splits and report sizes, class shares and everything that would spoil training; 1 if there is any."""
-    reports = []
-    for name in split or list_splits(data):
-        samples = open_data(data, name, allow_missing=True)
-        with progress_bar(f"checking {samples.name}") as progress:
-            reports.append(check_split(samples, progress))
+    """Read whole splits and report sizes, class shares and everything that would spoil training; 1 if there is any.
+
+    Where another label set would read the masks it is proposed; --write-labels writes it, and nothing else does.
+    """
+    _require_new_file(write_labels)
+    _require_target(proposal, write_labels)
+    splits = split or list_splits(data)
+    reports = [_report(data, name) for name in splits]
     if json_file:
         emit_json([report.to_json() for report in reports], json_file)
+    console = Console(stderr=json_file == "-")
     if json_file != "-":
         for report in reports:
-            Console().print(report_table(report))
-    if any(report.problems for report in reports):
+            console.print(report_table(report))
+    found = {problem.kind for report in reports for problem in report.problems}
+    if write_labels or found & _LABEL_PROBLEMS:
+        with progress_bar(f"looking at the masks of {data}") as progress:
+            diagnosis = diagnose_source(data, splits, progress)
+        if json_file != "-":
+            console.print(diagnosis_table(diagnosis, proposal))
+            if diagnosis.proposals and not write_labels:
+                hint = "nothing is applied: --write-labels FILE.yaml writes the first proposal, --proposal NAME another"
+                console.print(hint, highlight=False, markup=False, soft_wrap=True)
+        if write_labels:
+            _write_proposal(diagnosis, proposal, write_labels, console)
+            found -= {"missing labels"}
+    if found:
         raise typer.Exit(1)
+
+
+def _report(source: str, split: str) -> DataReport:
+    if lacks_labels(source):
+        return check_unlabelled(source, split)
+    samples = open_data(source, split, allow_missing=True)
+    with progress_bar(f"checking {samples.name}") as progress:
+        return check_split(samples, progress)
+
+
+def _require_new_file(path: Path | None) -> None:
+    if path is not None and path.exists():
+        raise DataError(f"{path}: already exists; remove it or name another file")
+    if path is not None and not path.parent.is_dir():
+        raise DataError(f"{path}: its folder does not exist; make it first")
+
+
+def _require_target(proposal: str | None, write_labels: Path | None) -> None:
+    if proposal is not None and write_labels is None:
+        raise DataError(f"--proposal {proposal}: says which proposal to write; give --write-labels FILE.yaml too")
+
+
+def _write_proposal(diagnosis: Diagnosis, name: str | None, path: Path, console: Console) -> None:
+    """Write the proposal of that name, or the first. Raises ``DataError`` when there is none."""
+    if not diagnosis.proposals:
+        reason = "; ".join(diagnosis.remarks) or "no known mistake explains the masks"
+        raise DataError(f"{path}: not written, as no label set reads these masks: {reason}")
+    by_name = {p.name: p for p in diagnosis.proposals}
+    chosen = diagnosis.proposals[0] if name is None else by_name.get(name)
+    if chosen is None:
+        raise DataError(f"--proposal {name}: is none of those made for these masks: {', '.join(by_name)}")
+    write_text(path, proposal_yaml(chosen))
+    done = f"{path}: label set '{chosen.file.labels.name}' by proposal '{chosen.name}'; look it over before training"
+    console.print(done, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextnet.data.check import ClassShare, DataReport, Problem, check_split
+from contextnet.data.label_file import LabelFile, read_label_file
+from contextnet.data.mask_colors import MaskColors
 from contextnet.data.pairs import Pair, PairedFiles
 from contextnet.data.sample import Sample, SegmentationData
 from contextnet.data.sources import list_splits, open_data
@@ -11,6 +13,8 @@ from contextnet.data.verification import verify_split
 __all__ = [
     "ClassShare",
     "DataReport",
+    "LabelFile",
+    "MaskColors",
     "Pair",
     "PairedFiles",
     "Problem",
@@ -19,5 +23,6 @@ __all__ = [
     "check_split",
     "list_splits",
     "open_data",
+    "read_label_file",
     "verify_split",
 ]

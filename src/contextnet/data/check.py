@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contextnet.data.mask_colors import UNKNOWN_COLOR, MaskColors
 from contextnet.data.numbering import train_id_numbering, wrong_numbering
-from contextnet.data.pairs import Pair, PairedFiles, missing_mask, rgb_mask, size_mismatch
+from contextnet.data.pairs import Pair, PairedFiles, missing_mask, rgb_mask, size_mismatch, unknown_colors
 from contextnet.data.sample import SegmentationData
 from contextnet.data.verification import judged_over_split
 from contextnet.errors import DataError, ImageError
@@ -46,8 +47,8 @@ class DataReport:
     """What a split holds and what is wrong with it.
 
     ``sizes`` counts the readable images of each (height, width), most frequent first. ``mask_kinds`` counts masks
-    stored as gray, palette or rgb. ``classes`` stand in train-id order. ``void_pixels`` and ``unknown_pixels`` are
-    mask pixels of void ids and of ids that the label set does not know.
+    stored as gray, palette or rgb, or read by their colors. ``classes`` stand in train-id order. ``void_pixels`` and
+    ``unknown_pixels`` are mask pixels of void and of ids or colours that the label set does not know.
     """
 
     name: str
@@ -128,7 +129,7 @@ def check_split(data: SegmentationData, progress: Callable[[int, int], None] | N
 
 def _findings(data: SegmentationData) -> Iterator[_Finding]:
     if isinstance(data, PairedFiles):
-        return (_check_pair(pair, data.numbering) for pair in data.pairs)
+        return (_check_pair(pair, data.numbering, data.colors) for pair in data.pairs)
     return _check_samples(data)
 
 
@@ -140,14 +141,14 @@ def _split_problems(data: SegmentationData, counts: NDArray[np.int64]) -> tuple[
         Problem("missing image", path, "is a mask that no image claims", "add its image or remove the mask")
         for path in data.orphans
     )
-    suspicion = wrong_numbering(counts, data.numbering, data.labels)
+    suspicion = None if data.colors else wrong_numbering(counts, data.numbering, data.labels)
     if suspicion is None:
         return orphans
     first = next(p.label_path for p in data.pairs if p.label_path is not None and p.label_path.exists())
     return (Problem(suspicion.kind, first, judged_over_split(suspicion), suspicion.remedy), *orphans)
 
 
-def _check_pair(pair: Pair, numbering: LabelSet) -> _Finding:
+def _check_pair(pair: Pair, numbering: LabelSet, colors: MaskColors | None) -> _Finding:
     problems: list[Problem] = []
     size_hw: SizeHW | None = None
     try:
@@ -161,6 +162,8 @@ def _check_pair(pair: Pair, numbering: LabelSet) -> _Finding:
         problems.append(_problem("missing mask", missing_mask(pair)))
         return _Finding(tuple(problems), size_hw)
     problems.extend(_check_instances(pair, size_hw))
+    if colors is not None:
+        return _check_colors(pair, pair.label_path, colors, size_hw, problems)
     try:
         mask = read_mask(pair.label_path)
     except DataError as error:
@@ -178,6 +181,22 @@ def _check_pair(pair: Pair, numbering: LabelSet) -> _Finding:
         problems.append(Problem("unknown ids", pair.label_path, detail, "map them to a class or to void"))
     counts = np.bincount(mask.values.ravel(), minlength=256)
     return _Finding(tuple(problems), size_hw, mask.kind, counts)
+
+
+def _check_colors(
+    pair: Pair, label_path: Path, colors: MaskColors, size_hw: SizeHW | None, problems: list[Problem]
+) -> _Finding:
+    """Check a colour-coded mask; unknown colours are counted as id 254, which is no train id."""
+    try:
+        mask = read_image(label_path)
+    except ImageError as error:
+        return _Finding((*problems, _problem("unreadable mask", error)), size_hw)
+    problems.extend(_check_size(pair, label_path, mask.shape, size_hw))
+    train_ids = colors.look_up(mask)
+    counts = np.bincount(train_ids.ravel(), minlength=256)
+    if counts[UNKNOWN_COLOR]:
+        problems.append(_problem("unknown colors", unknown_colors(mask, train_ids, label_path, colors)))
+    return _Finding(tuple(problems), size_hw, "colors", counts)
 
 
 def _check_instances(pair: Pair, size_hw: SizeHW | None) -> list[Problem]:

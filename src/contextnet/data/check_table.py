@@ -17,7 +17,7 @@ def report_table(report: DataReport) -> Group:
     kinds = ", ".join(f"{kind} ({n})" for kind, n in report.mask_kinds.items()) or "none"
     head = Text(f"{report.name}: {report.images} images, {report.masks} masks\nsizes: {sizes}\nmasks: {kinds}")
     parts: list[Text | Table] = [head]
-    if report.masks:
+    if report.masks and report.classes:
         parts.append(_class_table(report))
     if report.problems:
         parts.append(_problem_table(report.problems))

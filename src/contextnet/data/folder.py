@@ -2,9 +2,9 @@
 
 ::
 
-    ROOT/labels.yaml            name, classes and void ids (see LabelSet.from_yaml)
+    ROOT/labels.yaml            name, classes and void, by mask id or by mask colour (see label_file)
     ROOT/SPLIT/images/NAME.*    any image format that is read
-    ROOT/SPLIT/masks/NAME.png   one channel, or a palette whose indices are the ids
+    ROOT/SPLIT/masks/NAME.png   one channel, a palette whose indices are the ids, or colours
 
 SPLIT is any name. Without split folders, ``ROOT/images`` and ``ROOT/masks`` form the one split ``all``.
 """
@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from contextnet.data.label_file import read_label_file
 from contextnet.data.layout import existing_root, in_usual_order, match_by_stem, require_split
-from contextnet.data.pairs import PairedFiles
+from contextnet.data.pairs import Pair, PairedFiles
 from contextnet.errors import DataError
-from contextnet.labels import LabelSet
 
 
 def folder_splits(root: str | Path) -> tuple[str, ...]:
@@ -29,18 +29,40 @@ def open_folder(root: str | Path, split: str) -> PairedFiles:
 
     Raises ``DataError`` when labels.yaml, the split or its masks folder is not there, or the split is empty.
     """
+    labels_path = folder_labels_path(root)
+    _require_split_folder(root, split)
+    if not labels_path.is_file():
+        raise DataError(
+            f"{labels_path}: does not exist; list the classes and their mask ids or colours in it, "
+            f"or let 'contextnet data check folder:{root} --write-labels {labels_path}' propose them"
+        )
+    file = read_label_file(labels_path)
+    pairs, orphans = folder_pairs(root, split)
+    return PairedFiles(f"{file.labels.name}/{split}", file.labels, "", pairs, file.labels, orphans, file.colors)
+
+
+def folder_labels_path(root: str | Path) -> Path:
+    """Give the path of labels.yaml, whether or not it is there. Raises ``DataError`` when the root is not."""
+    return _root(root) / "labels.yaml"
+
+
+def folder_pairs(root: str | Path, split: str) -> tuple[tuple[Pair, ...], tuple[Path, ...]]:
+    """List the pairs of a split and the masks that no image claims; labels.yaml is not needed.
+
+    Raises ``DataError`` when the split or its masks folder is not there, or the split is empty.
+    """
+    folder = _require_split_folder(root, split)
+    images, masks = folder / "images", folder / "masks"
+    if not masks.is_dir():
+        raise DataError(f"{masks}: does not exist; put the mask of every image in {images} there, as a PNG")
+    return match_by_stem(images, masks)
+
+
+def _require_split_folder(root: str | Path, split: str) -> Path:
     folder = _root(root)
     splits = _split_folders(folder)
     require_split(split, splits, folder, "folder")
-    labels_path = folder / "labels.yaml"
-    if not labels_path.is_file():
-        raise DataError(f"{labels_path}: does not exist; list the classes and their mask ids in it")
-    labels = LabelSet.from_yaml(labels_path)
-    images, masks = splits[split] / "images", splits[split] / "masks"
-    if not masks.is_dir():
-        raise DataError(f"{masks}: does not exist; put the mask of every image in {images} there, as a PNG")
-    pairs, orphans = match_by_stem(images, masks)
-    return PairedFiles(f"{labels.name}/{split}", labels, "", pairs, labels, orphans)
+    return splits[split]
 
 
 def _root(root: str | Path) -> Path:

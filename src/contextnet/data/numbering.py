@@ -70,7 +70,11 @@ def _binary(counts: NDArray[np.int64], expected: LabelSet) -> Suspicion | None:
     one_class = expected.num_classes == 1 and 0 in expected.classes[0].file_ids and 255 in expected.void_ids
     if one_class or any(255 in c.file_ids for c in expected.classes):
         return None
-    return Suspicion("binary masks", "only 0 and 255 occur, as in a black-and-white mask", "write the class id for 255")
+    return Suspicion(
+        "binary masks",
+        "only 0 and 255 occur, as in a black-and-white mask",
+        "write the class id for 255, or read them by the label set that 'contextnet data check' proposes",
+    )
 
 
 def _class_ids(labels: LabelSet) -> tuple[tuple[int, ...], ...]:

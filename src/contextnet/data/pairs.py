@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from contextnet.data.mask_colors import UNKNOWN_COLOR, MaskColors
 from contextnet.data.numbering import wrong_numbering
 from contextnet.data.sample import Sample
 from contextnet.errors import DataError
@@ -32,7 +33,8 @@ class PairedFiles:
     """One split of a data set on disk; ``data[i]`` reads pair i. It follows ``SegmentationData``.
 
     ``numbering`` is the label set whose file ids the mask files hold: ``labels`` itself, or its twin from
-    ``train_id_numbering`` where masks hold train ids already. ``orphans`` are the masks that no image claims.
+    ``train_id_numbering`` where masks hold train ids already. With ``colors`` masks are read by their colours instead,
+    however they are stored. ``orphans`` are the masks that no image claims.
     """
 
     name: str
@@ -41,6 +43,7 @@ class PairedFiles:
     pairs: tuple[Pair, ...]
     numbering: LabelSet
     orphans: tuple[Path, ...] = ()
+    colors: MaskColors | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -53,13 +56,19 @@ class PairedFiles:
             return Sample(image, None, pair.image_path)
         if not pair.label_path.exists():
             raise missing_mask(pair)
-        mask = read_mask(pair.label_path)
-        label = encode_mask(mask, pair.label_path, self.numbering, self.labels)
+        label, mask_ids = self._read_label(pair.label_path)
         instances = None if pair.instances_path is None else read_instances(pair.instances_path)
         for truth, path in ((label, pair.label_path), (instances, pair.instances_path)):
             if truth is not None and truth.shape != image.shape[:2]:
                 raise size_mismatch(pair.image_path, image.shape, path, truth.shape)
-        return Sample(image, label, pair.image_path, pair.label_path, instances, mask.values)
+        return Sample(image, label, pair.image_path, pair.label_path, instances, mask_ids)
+
+    def _read_label(self, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Read a mask as train ids (uint8, H × W), and the ids as its file holds them unless it holds colours."""
+        if self.colors is not None:
+            return encode_colors(read_image(path), path, self.colors), None
+        mask = read_mask(path)
+        return encode_mask(mask, path, self.numbering, self.labels), mask.values
 
     def without_instances(self) -> PairedFiles:
         """Give the same split with its instance masks left unread, as training wants it."""
@@ -86,13 +95,34 @@ def encode_mask(mask: MaskFile, path: Path, numbering: LabelSet, labels: LabelSe
         raise DataError(f"{path}: {error}{hint}") from None
 
 
+def encode_colors(mask: NDArray[np.uint8], path: Path, colors: MaskColors) -> NDArray[np.uint8]:
+    """Turn an RGB mask (uint8, H × W × 3) into train ids (uint8, H × W) with 255 for void.
+
+    Raises ``DataError`` naming the file, the colours and their pixels where some stand nowhere.
+    """
+    train_ids = colors.look_up(mask)
+    if np.any(train_ids == UNKNOWN_COLOR):
+        raise unknown_colors(mask, train_ids, path, colors)
+    return train_ids
+
+
+def unknown_colors(mask: NDArray[np.uint8], train_ids: NDArray[np.uint8], path: Path, colors: MaskColors) -> DataError:
+    """Make the error that names the colours of a mask that stand nowhere, where ``look_up`` gave ``train_ids``."""
+    return DataError.at(path, colors.unknown_text(mask, train_ids), "add them to a class's colors or to void_colors")
+
+
 def rgb_mask(mask: MaskFile, path: Path) -> DataError:
     """Make the error that names an RGB mask and its kind: grey stored three times, or colours."""
     values = mask.values
     found = "is an RGB mask, colours where ids are expected"
     if np.array_equal(values[..., 0], values[..., 1]) and np.array_equal(values[..., 0], values[..., 2]):
         found = "is an RGB mask with three equal channels where ids are expected"
-    return DataError.at(path, found, "save each mask as a one-channel PNG that holds class ids")
+    return DataError.at(
+        path,
+        found,
+        "save each mask as a one-channel PNG that holds class ids, or read it by its colours: "
+        "'contextnet data check' proposes the label set",
+    )
 
 
 def missing_mask(pair: Pair) -> DataError:

@@ -9,7 +9,7 @@ Shapes: H, W are an image's height and width in pixels; C is the number of class
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -47,6 +47,20 @@ class WeightedHits:
 
     true_positives_px: NDArray[np.float64]
     false_negatives_px: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ClassObjects:
+    """The objects of one class: their number, their size together, and the sums of their found shares.
+
+    An object's share is the part of its pixels, 0..1, that was predicted as its class, or as any class of its category.
+    """
+
+    train_id: int
+    objects: int
+    pixels: int
+    class_share: float
+    category_share: float
 
 
 class InstanceStatistics:
@@ -100,6 +114,30 @@ class InstanceStatistics:
             np.bincount(found, minlength=highest + 1)[ids_N],
             np.bincount(in_category, minlength=highest + 1)[ids_N],
         )
+
+    def by_class(self) -> tuple[ClassObjects, ...]:
+        """Give what was counted of each class that has an object, in train-id order."""
+        return tuple(
+            ClassObjects(
+                train_id,
+                int(self.objects[train_id]),
+                int(self.pixels[train_id]),
+                float(self.class_shares[train_id]),
+                float(self.category_shares[train_id]),
+            )
+            for train_id in np.flatnonzero(self.objects).tolist()
+        )
+
+    def add(self, counted: Iterable[ClassObjects]) -> None:
+        """Add what ``by_class`` gave of other images.
+
+        The shares are floating-point sums: image by image in the same order they are the same to the last bit.
+        """
+        for one in counted:
+            self.objects[one.train_id] += one.objects
+            self.pixels[one.train_id] += one.pixels
+            self.class_shares[one.train_id] += one.class_share
+            self.category_shares[one.train_id] += one.category_share
 
     def class_hits(self) -> WeightedHits:
         """Weighted hits of each class (C,); NaN for classes without ``has_instances``."""

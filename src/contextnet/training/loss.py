@@ -1,61 +1,117 @@
-"""The loss: cross-entropy over labelled pixels, plus the context branch's own, weighted (section 2.2)."""
+"""The loss: cross-entropy over labelled pixels, plus the context branch's own, weighted (section 2.2), and what a
+recipe adds to it.
+
+Over several ranks, as over the parts of an accumulated batch, gradients are averaged with equal weight. That is the
+gradient of the whole batch for cross-entropy given the average ``label_weights``, and for Lovász-softmax per image
+where the ranks hold equally many images. Hard pixels, Lovász-softmax of the batch and Dice are not sums over pixels:
+they see the pixels of their own rank.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from contextnet.labels import IGNORE_INDEX
+from contextnet.labels import LabelSet
 from contextnet.models.contextnet import NetworkOutput
 from contextnet.models.resize import upscale, upscale_to
 from contextnet.spec import OUTPUT_STRIDE
+from contextnet.training.loss_class_weights import PixelCounts, bounded_log_weights, class_weights_of
+from contextnet.training.loss_cross_entropy import cross_entropy, hard_cross_entropy, pixel_weights
+from contextnet.training.loss_regions import Extent, lovasz_softmax, soft_dice
+from contextnet.training.recipe import LossOptions, OhemOptions
 
-
-def bounded_log_weights(pixel_counts: NDArray[np.int64]) -> Tensor:
-    """Weight each class by 1 / ln(1.02 + share), scaled to a mean of one over the pixels, float (classes,).
-
-    Source: Paszke et al., "ENet", section 5.1.
-    """
-    shares = pixel_counts / max(1, int(pixel_counts.sum()))
-    weights = 1 / np.log(1.02 + shares)
-    return torch.tensor(weights / float((weights * shares).sum() or 1.0), dtype=torch.float32)
-
-
-def cross_entropy(scores_NCHW: Tensor, labels_NHW: Tensor, class_weights: Tensor | None) -> Tensor:
-    """Average the cross-entropy over labelled pixels, weighted by class; exactly zero where every pixel is void."""
-    losses = F.cross_entropy(scores_NCHW, labels_NHW, class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
-    labelled = labels_NHW != IGNORE_INDEX
-    if class_weights is None:
-        total = labelled.sum()
-    else:
-        total = class_weights[labels_NHW.masked_fill(~labelled, 0)].mul(labelled).sum()
-    return losses / total.clamp(min=1e-6)
+__all__ = ["SegmentationLoss", "bounded_log_weights", "build_loss"]
 
 
 @dataclass(frozen=True)
 class SegmentationLoss:
-    """Main loss at full label resolution, auxiliary loss on every eighth pixel.
+    """Main loss at full label resolution; auxiliary loss and losses of regions on every eighth pixel.
 
     The auxiliary scores are raised to 1/8 of the image and compared with the labels at the cells' centres: at the
-    context branch's stride of 32 a full-resolution comparison would cost more than the branch itself.
+    context branch's stride of 32 a full-resolution comparison would cost more than the branch itself. Lovász-softmax
+    and Dice compare the main scores there, before they are raised: Lovász-softmax sorts, and sorting every pixel takes
+    ten times as long as the rest of the loss.
     """
 
     auxiliary_weight: float = 0.4
     class_weights: Tensor | None = None
+    label_smoothing: float = 0.0
+    ohem: OhemOptions | None = None
+    lovasz_weight: float = 0.0
+    lovasz_extent: Extent = "image"
+    dice_weight: float = 0.0
 
-    def __call__(self, output: NetworkOutput, labels_NHW: Tensor) -> Tensor:
-        """Give the scalar loss of a batch; labels are int64 (N, H, W) with 255 for void."""
+    def __call__(self, output: NetworkOutput, labels_NHW: Tensor, label_weights: Tensor | None = None) -> Tensor:
+        """Give the scalar loss of a batch; labels are int64 (N, H, W) with 255 for void.
+
+        ``label_weights`` is the average of ``self.label_weights`` over all ranks, or parts of an accumulated batch;
+        None stands for the batch's own.
+        """
         height, width = labels_NHW.shape[-2:]
+        weights = self.label_weights(labels_NHW) if label_weights is None else label_weights
         full = upscale_to(output.scores.float(), (height, width), OUTPUT_STRIDE)
-        loss = cross_entropy(full, labels_NHW, self.class_weights)
-        if output.auxiliary is None or self.auxiliary_weight == 0:
-            return loss
-        centres = labels_NHW[:, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE]
-        factor = output.scores.shape[-1] // output.auxiliary.shape[-1]
-        raised = upscale(output.auxiliary.float(), factor)[..., : centres.shape[1], : centres.shape[2]]
-        return loss + self.auxiliary_weight * cross_entropy(raised, centres, self.class_weights)
+        loss = self._cross_entropy(full, labels_NHW, weights[0])
+        centres = _at_centres(labels_NHW)
+        cells_hw = centres.shape[-2:]
+        if output.auxiliary is not None and self.auxiliary_weight > 0:
+            factor = output.scores.shape[-1] // output.auxiliary.shape[-1]
+            raised = upscale(output.auxiliary.float(), factor)[..., : cells_hw[0], : cells_hw[1]]
+            loss = loss + self.auxiliary_weight * self._cross_entropy(raised, centres, weights[1])
+        cells = output.scores.float()[..., : cells_hw[0], : cells_hw[1]]
+        if self.lovasz_weight > 0:
+            loss = loss + self.lovasz_weight * lovasz_softmax(cells, centres, self.lovasz_extent)
+        if self.dice_weight > 0:
+            loss = loss + self.dice_weight * soft_dice(cells, centres)
+        return loss
+
+    def label_weights(self, labels_NHW: Tensor) -> Tensor:
+        """Weigh a batch's labelled pixels, float32 (2,): what main and auxiliary cross-entropy divide their sums by."""
+        parts = (labels_NHW, _at_centres(labels_NHW))
+        return torch.stack([pixel_weights(part, self.class_weights).sum().float() for part in parts])
+
+    def _cross_entropy(self, scores_NCHW: Tensor, labels_NHW: Tensor, total_weight: Tensor) -> Tensor:
+        if self.ohem is None:
+            return cross_entropy(
+                scores_NCHW,
+                labels_NHW,
+                self.class_weights,
+                label_smoothing=self.label_smoothing,
+                total_weight=total_weight,
+            )
+        return hard_cross_entropy(
+            scores_NCHW,
+            labels_NHW,
+            self.class_weights,
+            threshold=self.ohem.threshold,
+            min_kept=self.ohem.min_kept,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+def build_loss(
+    options: LossOptions, labels: LabelSet, count_pixels: Callable[[], PixelCounts], device: torch.device
+) -> SegmentationLoss:
+    """Build the loss that a recipe describes.
+
+    ``count_pixels`` gives the training split's labelled pixels, int64 (images, classes), and is called only where a
+    weighting needs them. Raises ``RecipeError`` for a weight of a class that the label set does not have.
+    """
+    class_weights = class_weights_of(options, labels, count_pixels)
+    return SegmentationLoss(
+        auxiliary_weight=options.auxiliary_weight,
+        class_weights=None if class_weights is None else class_weights.to(device),
+        label_smoothing=options.label_smoothing,
+        ohem=options.ohem,
+        lovasz_weight=options.lovasz_weight,
+        lovasz_extent=options.lovasz_extent,
+        dice_weight=options.dice_weight,
+    )
+
+
+def _at_centres(labels_NHW: Tensor) -> Tensor:
+    """Pick the labels at the centres of the score's cells, every eighth pixel both ways."""
+    return labels_NHW[:, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE]
