@@ -19,8 +19,8 @@ check: $(READY)  ## lint, formatting, types, import order
 	$(BIN)/lint-imports
 
 $(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "python3 cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { \
+	  echo "$(PYTHON) could not make $(VENV); on Debian, apt install python3-venv may help"; exit 1; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
 	touch $@
 

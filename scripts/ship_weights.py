@@ -88,7 +88,7 @@ def _card(
 ) -> str:
     validations = [event for event in events if event["event"] == "validation"]
     best = max(validations, key=lambda event: event["miou"])
-    total_steps = next(event["total_steps"] for event in events if event["event"] == "start")
+    total_steps = [event["total_steps"] for event in events if event["event"] == "start"][-1]
     named = zip(scores.class_names, scores.class_iou, strict=True)
     parameters = sum(p.numel() for p in weights.build().parameters())
     return CARD.format(

@@ -38,6 +38,9 @@ def parse_plain_yaml(text: str) -> Any:
     or one key twice in a table, or is nested too deeply.
     """
     try:
+        for token in yaml.scan(text):
+            if isinstance(token, yaml.TagToken):
+                raise PlainYamlError(f"a tag (!…) in line {token.start_mark.line + 1}; write plain values")
         return yaml.load(text, _PlainLoader)
     except RecursionError:
         raise PlainYamlError("nested too deeply") from None

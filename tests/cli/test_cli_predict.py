@@ -80,3 +80,14 @@ def test_a_missing_network_is_named(shell: Run, pictures: Path, tmp_path: Path) 
     code, _, err = shell("predict", "cn99", str(pictures), "--output", str(tmp_path / "out"))
     assert code == 2
     assert "'cn99' is neither a file nor a shipped network" in err
+
+
+def test_results_of_an_earlier_call_are_no_inputs(shell: Run, tiny_weights: Path, pictures: Path) -> None:
+    for expected in (3, 3):
+        code, out, _ = shell("predict", str(tiny_weights), str(pictures), "--output", str(pictures), "--json")
+        assert code == 0
+        assert json.loads(out)["images"] == expected
+    only_results = [str(pictures / "labels"), "--output", str(pictures)]
+    code, _, err = shell("predict", str(tiny_weights), *only_results)
+    assert code == 2
+    assert "holds no image but the results of an earlier call" in err

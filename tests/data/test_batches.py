@@ -70,11 +70,12 @@ def test_samples_stay_in_order_and_as_they_are() -> None:
     assert sorted(data.indices) == list(range(40))
 
 
-def test_pixel_counts_leave_void_out() -> None:
+def test_pixel_counts_are_by_image_and_leave_void_out() -> None:
     masks = np.array([[0, 0, 3], [10, 255, 3]], np.uint8)
     image = np.zeros((2, 3, 3), np.uint8)
     data = CallableData(2, lambda i: Sample(image, masks if i else np.zeros_like(masks), Path("a.png")))
-    assert decode_split(data).pixel_counts().tolist() == [8, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1]
+    expected = [[6] + [0] * 10, [2, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1]]
+    assert decode_split(data).pixel_counts().tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,7 @@ def test_resuming_with_another_optimizer_is_refused_and_the_run_stays(
     ("options", "error"),
     [
         (["--set", "batch_size=1"], "resume with the run's own 'batch_size' and data"),
+        (["--set", "epochs=1"], "already has 2 epochs, more than the 1 asked for; give 'epochs' of 2 or more"),
         (["--set", "schedule.warmup_steps=99"], "'schedule.warmup_steps' is 99, but"),
         (["--device", "gpu"], "device 'gpu': expected cpu, cuda or cuda:N"),
     ],
@@ -254,7 +255,7 @@ def test_resuming_with_another_optimizer_is_refused_and_the_run_stays(
 def test_resuming_with_what_makes_another_run_is_refused(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], error: str
 ) -> None:
-    assert _train(monkeypatch, root) == 0
+    assert _train(monkeypatch, root, "--set", "epochs=2") == 0
     assert _train(monkeypatch, root, "--resume", *options) == 2
     assert error in _error(capsys)
     assert _train(monkeypatch, root, "--resume") == 0
@@ -283,3 +284,12 @@ def test_black_and_white_masks_are_refused_before_the_first_step(
     assert _train(monkeypatch, root) == 2
     assert "255" in _error(capsys)
     assert not (root.parent / "run").exists()
+
+
+def test_overwriting_keeps_the_old_run_when_the_new_one_cannot_start(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _train(monkeypatch, root) == 0
+    best = (root.parent / "run" / "best.safetensors").read_bytes()
+    assert _train(monkeypatch, root, "--overwrite", "--set", "schedule.warmup_steps=99") == 2
+    assert (root.parent / "run" / "best.safetensors").read_bytes() == best

@@ -48,10 +48,18 @@ def main() -> None:
         app()
     except ContextNetError as error:
         _stop(str(error))
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not _tells_of_memory(error):
+            raise
         _stop("not enough memory; use smaller images, crops or batches")
     except OSError as error:
         _stop(f"{error.filename or 'a file'}: {error.strerror or error}")
+
+
+def _tells_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Tell whether memory has run out; PyTorch says so by errors of its own."""
+    words = str(error)
+    return isinstance(error, MemoryError) or "can't allocate memory" in words or "out of memory" in words
 
 
 def _stop(message: str) -> None:

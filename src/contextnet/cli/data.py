@@ -10,7 +10,7 @@ from rich.console import Console
 from typer import Argument, Option, Typer
 
 from contextnet.cli.optional import require_torch
-from contextnet.cli.options import JsonFile, emit_json, parse_size
+from contextnet.cli.options import JsonFile, emit_json, parse_size, require_json_target
 from contextnet.cli.progress import progress_bar
 from contextnet.data.check import DataReport, check_split
 from contextnet.data.check_table import report_table
@@ -50,6 +50,7 @@ def check(
 
     Where another label set would read the masks it is proposed; --write-labels writes it, and nothing else does.
     """
+    require_json_target(json_file)
     _require_new_file(write_labels)
     _require_target(proposal, write_labels)
     splits = split or list_splits(data)

@@ -38,10 +38,14 @@ def require_device(device: str) -> None:
         raise ContextNetError(f"device '{device}': expected cpu, cuda or cuda:N")
     if device != "cpu" and not torch.cuda.is_available():
         raise ContextNetError(f"device '{device}': PyTorch finds no CUDA GPU on this machine; use cpu")
+    if device.startswith("cuda:") and int(device[5:]) >= torch.cuda.device_count():
+        raise ContextNetError(f"device '{device}': there are {torch.cuda.device_count()} CUDA GPUs, counted from 0")
 
 
 def require_json_target(target: str | None) -> None:
     """Raise ``ContextNetError`` when JSON could not be written to ``target``; called before any work is done."""
+    if target and target != "-" and Path(target).is_dir():
+        raise ContextNetError(f"{target}: is a folder; give a file for the JSON")
     if target and target != "-" and not Path(target).parent.is_dir():
         raise ContextNetError(f"{target}: its folder does not exist; make it first")
 

@@ -19,6 +19,7 @@ from contextnet.labels import LabelSet
 from contextnet.runtime.drawing import captioned, contact_sheet, overlay, with_legend
 from contextnet.runtime.segmentation import Segmentation
 
+RESULT_FOLDERS = ("labels", "color", "overlay")
 SHEET_IMAGES = 12
 SHEET_CELL_HW = (300, 400)
 
@@ -50,7 +51,7 @@ class PredictionSummary:
 def list_inputs(inputs: Sequence[Path], output: Path) -> list[InputFile]:
     """List the images of files and folders; a folder's inner folders are kept in the names of the results.
 
-    What lies below ``output`` is left out: results of an earlier call are no inputs. Raises ``DataError`` when an
+    Results of an earlier call below ``output`` are left out. Raises ``DataError`` when an
     input does not exist, a folder holds no image, or two images would share a name.
     """
     if output.exists() and not output.is_dir():
@@ -59,7 +60,9 @@ def list_inputs(inputs: Sequence[Path], output: Path) -> list[InputFile]:
     for given in inputs:
         if given.is_dir():
             found = image_files(given, recursive=True)
-            fresh = [path for path in found if not path.resolve().is_relative_to(output.resolve())]
+            fresh = [path for path in found if not _is_result(path, output)]
+            if not fresh:
+                raise DataError(f"{given}: holds no image but the results of an earlier call")
             files += [InputFile(path, path.relative_to(given).with_suffix("")) for path in fresh]
         elif given.is_file():
             files.append(InputFile(given, Path(given.stem)))
@@ -71,6 +74,12 @@ def list_inputs(inputs: Sequence[Path], output: Path) -> list[InputFile]:
         if other != file.path:
             raise DataError(f"{file.path} and {other} would both be written as '{file.name}'; label them one by one")
     return files
+
+
+def _is_result(path: Path, output: Path) -> bool:
+    """Tell whether a file is where this command writes its own results."""
+    place, root = path.resolve(), output.resolve()
+    return place == root / "sheet.png" or any(place.is_relative_to(root / name) for name in RESULT_FOLDERS)
 
 
 def predict_files(
@@ -120,7 +129,7 @@ def segment(predictor: Predictor, labels: LabelSet, image: NDArray[np.uint8]) ->
 def write_results(result: Segmentation, image: NDArray[np.uint8], name: Path, output: Path) -> NDArray[np.uint8]:
     """Write the three pictures of one result and give the overlay with its legend."""
     picture = with_legend(overlay(image, result.labels, result.label_set), result.labels, result.label_set)
-    for folder, pixels in (("labels", result.file_ids()), ("color", result.colors()), ("overlay", picture)):
+    for folder, pixels in zip(RESULT_FOLDERS, (result.file_ids(), result.colors(), picture), strict=True):
         target = output / folder / name.parent / f"{name.name}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         write_png(target, pixels)

@@ -35,11 +35,14 @@ def train(
 ) -> None:
     """Train a network; leaves best and last weights, scores and log in the output folder."""
     require_torch("train")
+    import torch
+
     from contextnet.data.batches import decode_split
     from contextnet.data.sources import open_data
     from contextnet.data.verification import verify_split
     from contextnet.training.logbook import Logbook
     from contextnet.training.recipe import read_recipe
+    from contextnet.training.run import start_run
     from contextnet.training.run_folder import check_run_folder, prepare_run_folder
     from contextnet.training.trainer import train as run_training
 
@@ -56,6 +59,8 @@ def train(
         split = decode_split(training, unreadable_budget=plan.data.unreadable_budget, progress=progress)
     with progress_bar(f"checking {validation.name}") as progress:
         verify_split(validation, progress)
+    if not resume:
+        start_run(plan, split, torch.device(device))  # what keeps a run from starting is said before the old one goes
     prepare_run_folder(output, resume=resume, overwrite=overwrite)
     with Logbook(folder.log, console) as logbook:
         command = shlex.join(["contextnet", *sys.argv[1:]])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from contextnet.data.augmentation import AugmentationRanges, draw_color_maps, draw_warps, recolor, warp
@@ -40,12 +41,10 @@ class DecodedSplit:
     def __len__(self) -> int:
         return len(self.images)
 
-    def pixel_counts(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Count labelled pixels by train id, int64 (classes,)."""
-        counts = np.zeros(256, np.int64)
-        for mask in self.masks:
-            counts += np.bincount(mask.numpy().ravel(), minlength=256)
-        return counts[: self.labels.num_classes]
+    def pixel_counts(self) -> NDArray[np.int64]:
+        """Count the labelled pixels of each image by train id, int64 (images, classes)."""
+        counts = [np.bincount(mask.numpy().ravel(), minlength=256)[: self.labels.num_classes] for mask in self.masks]
+        return np.stack(counts).astype(np.int64)
 
 
 def decode_split(

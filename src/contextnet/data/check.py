@@ -142,9 +142,13 @@ def _split_problems(data: SegmentationData, counts: NDArray[np.int64]) -> tuple[
         for path in data.orphans
     )
     suspicion = None if data.colors else wrong_numbering(counts, data.numbering, data.labels)
-    if suspicion is None:
+    first = next((p.label_path for p in data.pairs if p.label_path is not None and p.label_path.exists()), None)
+    if suspicion is None or first is None:
+        void_only = data.colors is None and counts.any() and counts.sum() == counts[list(data.numbering.void_ids)].sum()
+        if void_only and first is not None:
+            detail = "and every other mask of the split is void from edge to edge"
+            return (Problem("void only", first, detail, "give the label set the ids that the masks hold"), *orphans)
         return orphans
-    first = next(p.label_path for p in data.pairs if p.label_path is not None and p.label_path.exists())
     return (Problem(suspicion.kind, first, judged_over_split(suspicion), suspicion.remedy), *orphans)
 
 

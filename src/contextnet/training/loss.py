@@ -19,12 +19,10 @@ from contextnet.labels import LabelSet
 from contextnet.models.contextnet import NetworkOutput
 from contextnet.models.resize import upscale, upscale_to
 from contextnet.spec import OUTPUT_STRIDE
-from contextnet.training.loss_class_weights import PixelCounts, bounded_log_weights, class_weights_of
+from contextnet.training.loss_class_weights import PixelCounts, class_weights_of
 from contextnet.training.loss_cross_entropy import cross_entropy, hard_cross_entropy, pixel_weights
 from contextnet.training.loss_regions import Extent, lovasz_softmax, soft_dice
 from contextnet.training.recipe import LossOptions, OhemOptions
-
-__all__ = ["SegmentationLoss", "bounded_log_weights", "build_loss"]
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ _EXPECTED = {
     "string_too_short": "expected a text that is not empty",
     "tuple_type": "expected a list",
     "too_long": "expected a shorter list",
+    "dict_type": "expected a table of keys",
     "model_type": "expected a table of keys",
     "model_attributes_type": "expected a table of keys",
 }

@@ -15,10 +15,11 @@ from contextnet.models.contextnet import ContextNet
 from contextnet.spec import ContextNetSpec
 from contextnet.training.averaging import start_average
 from contextnet.training.checkpoint import Progress, load_state
-from contextnet.training.loss import SegmentationLoss, bounded_log_weights
+from contextnet.training.loss import SegmentationLoss, build_loss
 from contextnet.training.optimizer import build_optimizer
 from contextnet.training.recipe import Recipe
 from contextnet.training.run_folder import RunFolder
+from contextnet.training.teacher import Teacher, load_teacher
 
 
 @dataclass
@@ -30,6 +31,7 @@ class TrainingRun:
     averaged: dict[str, Tensor] | None
     optimizer: Optimizer
     loss: SegmentationLoss
+    teacher: Teacher | None
     device: torch.device
     progress: Progress
     steps_per_epoch: int
@@ -53,12 +55,10 @@ def start_run(recipe: Recipe, split: DecodedSplit, device: torch.device) -> Trai
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = start_average(network) if recipe.ema_decay else None
     optimizer = build_optimizer(network, recipe.optimizer)
-    class_weights = None
-    if recipe.loss.class_weighting == "bounded-log":
-        class_weights = bounded_log_weights(split.pixel_counts()).to(device)
-    loss = SegmentationLoss(recipe.loss.auxiliary_weight, class_weights)
+    loss = build_loss(recipe.loss, split.labels, split.pixel_counts, device)
+    teacher = load_teacher(recipe.loss.distillation, split.labels, device)
     steps = max(1, len(split) // recipe.batch_size)
-    run = TrainingRun(recipe, network, averaged, optimizer, loss, device, Progress(), steps)
+    run = TrainingRun(recipe, network, averaged, optimizer, loss, teacher, device, Progress(), steps)
     if recipe.schedule.warmup_steps >= run.total_steps:
         raise TrainingError(
             f"'schedule.warmup_steps' is {recipe.schedule.warmup_steps}, but {recipe.epochs} epochs of {len(split)} "
@@ -75,6 +75,11 @@ def resume_run(recipe: Recipe, split: DecodedSplit, device: torch.device, folder
     """
     run = start_run(recipe, split, device)
     run.progress = load_state(folder.last_state, run.network, run.averaged, run.optimizer)
+    if run.progress.epoch > recipe.epochs:
+        raise RunError(
+            f"{folder.last_state}: already has {run.progress.epoch} epochs, more than the {recipe.epochs} asked for; "
+            f"give 'epochs' of {run.progress.epoch} or more"
+        )
     if run.progress.step != run.progress.epoch * run.steps_per_epoch:
         raise RunError(
             f"{folder.last_state}: {run.progress.epoch} epochs took {run.progress.step} steps, but an epoch now has "

@@ -148,7 +148,9 @@ def take_step(run: TrainingRun, batch: Batch, step: int) -> float | None:
     images = batch.images.contiguous(memory_format=torch.channels_last)
     with torch.autocast(run.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
         output = run.network(images)
+        taught = run.teacher.loss(images, output.scores) if run.teacher else None
     loss = run.loss(output, batch.labels)
+    loss = loss if taught is None else loss + taught
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in run.network.parameters() if p.grad is not None]
