@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 from typer import Argument, Option
@@ -16,6 +16,9 @@ from contextnet.cli.options import Device, require_device
 from contextnet.cli.progress import progress_bar
 from contextnet.errors import RunError
 from contextnet.recipes.catalogue import find_recipe
+
+if TYPE_CHECKING:
+    from contextnet.training.trainer import TrainingResult
 
 
 def train(
@@ -65,10 +68,13 @@ def train(
     with Logbook(folder.log, console) as logbook:
         command = shlex.join(["contextnet", *sys.argv[1:]])
         result = run_training(plan, split, validation, folder, logbook, resume=resume, device=device, command=command)
-    hours = result.seconds / 3600
-    console.print(
-        f"{result.epochs} epochs in {hours:.2f} h; best mIoU {result.best_miou:.4f} in epoch {result.best_epoch}: "
-        f"{folder.best_weights}"
+    console.print(_closing_line(result, folder.best_weights))
+
+
+def _closing_line(result: TrainingResult, best_weights: Path) -> str:
+    return (
+        f"{result.epochs} epochs in {result.seconds / 3600:.2f} h; best mIoU {result.best_miou:.4f} in epoch "
+        f"{result.best_epoch}: {best_weights}"
     )
 
 
