@@ -16,7 +16,7 @@ from typing import Any
 from contextnet.evaluation.scores import Scores
 from contextnet.files import write_text
 from contextnet.models.storage import Weights, read_weights, write_weights
-from contextnet.training.recipe import Recipe, read_recipe
+from contextnet.training.recipe.recipe import Recipe, read_recipe
 from contextnet.training.run_folder import RunFolder
 
 FOLDER = Path(__file__).parent.parent / "src" / "contextnet" / "weights"

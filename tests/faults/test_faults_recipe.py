@@ -11,7 +11,7 @@ import yaml
 
 from contextnet.cli import main
 from contextnet.errors import RecipeError
-from contextnet.training.recipe import parse_recipe, read_recipe
+from contextnet.training.recipe.recipe import parse_recipe, read_recipe
 
 VALID: dict[str, Any] = {
     "name": "valid",

@@ -10,7 +10,7 @@ from torch import nn
 from contextnet.models.contextnet import ContextNet
 from contextnet.spec import variant
 from contextnet.training.optimizer import TensorFlowRMSprop, build_optimizer, decay_groups
-from contextnet.training.recipe import AdamWOptions, OptimizerOptions, RMSpropOptions, SGDOptions
+from contextnet.training.recipe.optimizer import AdamWOptions, OptimizerOptions, RMSpropOptions, SGDOptions
 
 
 class NumpyRMSprop:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from training_data import Blocks, blocks_split, tiny_recipe
 
 from contextnet.data.augmentation import NO_AUGMENTATION
 from contextnet.data.batches import Batch, draw_batch, generator_for
@@ -20,10 +19,11 @@ from contextnet.models.storage import read_tensors, read_weights
 from contextnet.training import trainer
 from contextnet.training.checkpoint import FORMAT
 from contextnet.training.logbook import Logbook
-from contextnet.training.recipe import Recipe, read_recipe, write_recipe
+from contextnet.training.recipe.recipe import Recipe, read_recipe, write_recipe
 from contextnet.training.run import TrainingRun, start_run
 from contextnet.training.run_folder import RunFolder, prepare_run_folder
 from contextnet.training.trainer import TrainingResult, take_step, train
+from training_data import Blocks, blocks_split, tiny_recipe
 
 VALIDATION = Blocks(2, seed=9, name="blocks/val")
 
@@ -92,7 +92,7 @@ RESUMED = [
     {"optimizer": {"kind": "rmsprop"}, "ema_decay": None, "network": {"variant": "cn14-160", "width": 0.25}},
     {"optimizer": {"kind": "adamw", "learning_rate": 0.01}, "ema_decay": 0.95},
     {"optimizer": {"kind": "sgd", "learning_rate": 0.02}, "schedule": {"kind": "cosine", "warmup_steps": 3}},
-    {"optimizer": {"kind": "adamw", "learning_rate": 0.01}, "precision": "bfloat16", "ema_decay": 0.5},
+    {"optimizer": {"kind": "adamw", "learning_rate": 0.01}, "execution": {"precision": "bfloat16"}, "ema_decay": 0.5},
 ]
 
 

@@ -44,7 +44,7 @@ def train(
     from contextnet.data.sources import open_data
     from contextnet.data.verification import verify_split
     from contextnet.training.logbook import Logbook
-    from contextnet.training.recipe import read_recipe
+    from contextnet.training.recipe.recipe import read_recipe
     from contextnet.training.run import start_run
     from contextnet.training.run_folder import check_run_folder, prepare_run_folder
     from contextnet.training.trainer import train as run_training
@@ -80,7 +80,7 @@ def _closing_line(result: TrainingResult, best_weights: Path) -> str:
 
 def _recipe_path(recipe: str | None, own: Path, *, resume: bool) -> Path:
     """Give the recipe's file: the run's own when resuming, which a recipe given beside it must agree with by name."""
-    from contextnet.training.recipe import read_recipe
+    from contextnet.training.recipe.recipe import read_recipe
 
     if recipe is None and not resume:
         raise RunError("give a recipe: a YAML file, or the name of a shipped one")

@@ -12,7 +12,7 @@ from typing import Any
 from contextnet.errors import DataError, RunError, WeightsError
 from contextnet.evaluation.scores import Scores
 from contextnet.reporting.history import History, parse_history
-from contextnet.training.recipe_yaml import read_values
+from contextnet.training.recipe.values import read_values
 from contextnet.training.run_folder import RunFolder
 from contextnet.weights.catalogue import WeightsSummary, summarize_weights
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from contextnet.training.recipe import AdamWOptions, OptimizerOptions, RMSpropOptions
+from contextnet.training.recipe.optimizer import AdamWOptions, OptimizerOptions, RMSpropOptions
 
 
 class TensorFlowRMSprop(Optimizer):

@@ -15,11 +15,11 @@ from contextnet.models.contextnet import ContextNet
 from contextnet.spec import ContextNetSpec
 from contextnet.training.averaging import start_average
 from contextnet.training.checkpoint import Progress, load_state
-from contextnet.training.loss import SegmentationLoss, build_loss
+from contextnet.training.losses.segmentation import SegmentationLoss, build_loss
+from contextnet.training.losses.teacher import Teacher, load_teacher
 from contextnet.training.optimizer import build_optimizer
-from contextnet.training.recipe import Recipe
+from contextnet.training.recipe.recipe import Recipe
 from contextnet.training.run_folder import RunFolder
-from contextnet.training.teacher import Teacher, load_teacher
 
 
 @dataclass

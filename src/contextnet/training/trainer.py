@@ -16,7 +16,7 @@ from contextnet.files import write_text
 from contextnet.training.averaging import update_average
 from contextnet.training.checkpoint import save_state
 from contextnet.training.logbook import Logbook
-from contextnet.training.recipe import Recipe, write_recipe
+from contextnet.training.recipe.recipe import Recipe, write_recipe
 from contextnet.training.run import TrainingRun, resume_run, start_run
 from contextnet.training.run_folder import RunFolder
 from contextnet.training.schedule import Schedule, constant, cosine, poly, rate_at
@@ -146,7 +146,7 @@ def take_step(run: TrainingRun, batch: Batch, step: int) -> float | None:
     # A forward pass moves the batch norm's running statistics, also one that ends in NaN.
     statistics = [buffer.clone() for buffer in run.network.buffers()]
     images = batch.images.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=recipe.execution.precision == "bfloat16"):
         output = run.network(images)
         taught = run.teacher.loss(images, output.scores) if run.teacher else None
     loss = run.loss(output, batch.labels)

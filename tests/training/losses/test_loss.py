@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from contextnet.labels import LabelClass, LabelSet
 from contextnet.models.contextnet import NetworkOutput
 from contextnet.models.resize import upscale
-from contextnet.training.loss import SegmentationLoss, build_loss
-from contextnet.training.loss_class_weights import bounded_log_weights
-from contextnet.training.loss_cross_entropy import hard_cross_entropy
-from contextnet.training.loss_regions import lovasz_softmax, soft_dice
-from contextnet.training.recipe import LossOptions, OhemOptions
+from contextnet.training.losses.class_weights import bounded_log_weights
+from contextnet.training.losses.cross_entropy import hard_cross_entropy
+from contextnet.training.losses.regions import lovasz_softmax, soft_dice
+from contextnet.training.losses.segmentation import SegmentationLoss, build_loss
+from contextnet.training.recipe.loss import LossOptions, OhemOptions
 
 LossFunction = Callable[[NetworkOutput, Tensor], Tensor]
 LossOfScores = Callable[[Tensor, Tensor], Tensor]

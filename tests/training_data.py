@@ -11,7 +11,7 @@ import numpy as np
 from contextnet.data.batches import DecodedSplit, decode_split
 from contextnet.data.sample import Sample
 from contextnet.labels import LabelClass, LabelSet
-from contextnet.training.recipe import Recipe, parse_recipe
+from contextnet.training.recipe.recipe import Recipe, parse_recipe
 
 COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
 LABELS = LabelSet("blocks", tuple(LabelClass(f"class {i}", c, "block", (i,)) for i, c in enumerate(COLORS)))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from contextnet.errors import RecipeError
 from contextnet.labels import LabelSet
-from contextnet.training.recipe import LossOptions
+from contextnet.training.recipe.loss import LossOptions
 
 PixelCounts = NDArray[np.int64]
 

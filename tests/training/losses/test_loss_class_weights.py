@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from contextnet.errors import RecipeError
 from contextnet.labels import CAMVID, CITYSCAPES
-from contextnet.training.loss_class_weights import (
+from contextnet.training.losses.class_weights import (
     bounded_log_weights,
     class_weights_of,
     explicit_weights,
     median_frequency_weights,
 )
-from contextnet.training.recipe import LossOptions
+from contextnet.training.recipe.loss import LossOptions
 
 
 @pytest.mark.parametrize(

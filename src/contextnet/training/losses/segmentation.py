@@ -19,10 +19,10 @@ from contextnet.labels import LabelSet
 from contextnet.models.contextnet import NetworkOutput
 from contextnet.models.resize import upscale, upscale_to
 from contextnet.spec import OUTPUT_STRIDE
-from contextnet.training.loss_class_weights import PixelCounts, class_weights_of
-from contextnet.training.loss_cross_entropy import cross_entropy, hard_cross_entropy, pixel_weights
-from contextnet.training.loss_regions import Extent, lovasz_softmax, soft_dice
-from contextnet.training.recipe import LossOptions, OhemOptions
+from contextnet.training.losses.class_weights import PixelCounts, class_weights_of
+from contextnet.training.losses.cross_entropy import cross_entropy, hard_cross_entropy, pixel_weights
+from contextnet.training.losses.regions import Extent, lovasz_softmax, soft_dice
+from contextnet.training.recipe.loss import LossOptions, OhemOptions
 
 
 @dataclass(frozen=True)

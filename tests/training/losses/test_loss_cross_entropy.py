@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contextnet.training.loss_cross_entropy import cross_entropy, hard_cross_entropy, pixel_weights
+from contextnet.training.losses.cross_entropy import cross_entropy, hard_cross_entropy, pixel_weights
 
 Scores = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contextnet.training.loss_regions import Extent, lovasz_softmax, soft_dice
+from contextnet.training.losses.regions import Extent, lovasz_softmax, soft_dice
 
 EXTENTS: tuple[Extent, ...] = ("image", "batch")
 

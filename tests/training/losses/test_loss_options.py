@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from contextnet.errors import RecipeError
-from contextnet.training.recipe import DistillationOptions, LossOptions, OhemOptions, Recipe, parse_recipe, write_recipe
+from contextnet.training.recipe.loss import DistillationOptions, LossOptions, OhemOptions
+from contextnet.training.recipe.recipe import Recipe, parse_recipe, write_recipe
 
 LEAST: dict[str, Any] = {"name": "least", "data": {"source": "folder:x"}, "augmentation": {"crop_hw": [64, 64]}}
 

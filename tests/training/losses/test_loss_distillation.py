@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from contextnet.training.loss_distillation import distillation
+from contextnet.training.losses.distillation import distillation
 
 
 def numpy_divergence(

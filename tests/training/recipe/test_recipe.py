@@ -9,8 +9,9 @@ import yaml
 from contextnet.errors import RecipeError
 from contextnet.recipes import find_recipe, recipe_names
 from contextnet.training.optimizer import TensorFlowRMSprop, build_optimizer
-from contextnet.training.recipe import AdamWOptions, Recipe, RMSpropOptions, parse_recipe, read_recipe, write_recipe
-from contextnet.training.recipe_yaml import read_values
+from contextnet.training.recipe.optimizer import AdamWOptions, RMSpropOptions
+from contextnet.training.recipe.recipe import Recipe, parse_recipe, read_recipe, write_recipe
+from contextnet.training.recipe.values import read_values
 
 LEAST = "name: least\ndata: {source: 'folder:here'}\naugmentation: {crop_hw: [64, 128]}\n"
 

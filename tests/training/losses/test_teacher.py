@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_data import LABELS, blocks_split, tiny_recipe
 
 from contextnet.data.augmentation import NO_AUGMENTATION
 from contextnet.data.batches import draw_batch, generator_for
@@ -13,10 +12,11 @@ from contextnet.labels import CAMVID
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.storage import Weights, write_weights
 from contextnet.spec import variant
-from contextnet.training.recipe import DistillationOptions
+from contextnet.training.losses.teacher import load_teacher
+from contextnet.training.recipe.loss import DistillationOptions
 from contextnet.training.run import start_run
-from contextnet.training.teacher import load_teacher
 from contextnet.training.trainer import take_step
+from training_data import LABELS, blocks_split, tiny_recipe
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from contextnet.labels import LabelSet
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.folding import fold_batch_norm
 from contextnet.models.storage import read_weights
-from contextnet.training.loss_distillation import distillation
-from contextnet.training.recipe import DistillationOptions
+from contextnet.training.losses.distillation import distillation
+from contextnet.training.recipe.loss import DistillationOptions
 from contextnet.weights.catalogue import find_weights
 
 

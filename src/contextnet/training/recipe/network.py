@@ -1,0 +1,43 @@
+"""The recipe's ``network``: which network is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from contextnet.spec import MAX_MULTIPLIER, MIN_MULTIPLIER, VARIANTS, ContextNetSpec, variant
+from contextnet.training.recipe.options import Options
+
+
+class NetworkOptions(Options):
+    """Which network is trained: a name from ``contextnet.spec.VARIANTS`` and what is added to it."""
+
+    variant: str = "cn14"
+    width: Annotated[float, Field(ge=MIN_MULTIPLIER, le=MAX_MULTIPLIER)] = 1.0
+    pyramid_pooling: bool = False
+    auxiliary: bool = True
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    @field_validator("variant")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in VARIANTS:
+            raise ValueError(f"no network is called '{name}'; known: {', '.join(VARIANTS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _buildable(self) -> NetworkOptions:
+        self.spec(num_classes=1)
+        return self
+
+    def spec(self, num_classes: int) -> ContextNetSpec:
+        """Describe the network for a number of classes."""
+        return variant(
+            self.variant,
+            num_classes,
+            width=self.width,
+            pyramid_pooling=self.pyramid_pooling,
+            auxiliary=self.auxiliary,
+            dropout=self.dropout,
+        )
