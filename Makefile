@@ -4,7 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check clean
+# What the GPU targets take; see docs/gpu.md.
+CAMVID ?= ../shared/data/camvid
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+OUT ?= gpu-out
+FROM ?= gpu-out
+
+.PHONY: demo test check gpu-pack gpu gpu-unpack clean
 
 demo: $(READY)  ## draw a synthetic drive, segment it, score it, and say where the pictures are
 	$(BIN)/contextnet demo --output demo
@@ -18,6 +24,15 @@ check: $(READY)  ## lint, formatting, types, import order
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+gpu-pack: $(READY)  ## pack data and wheels for a machine without network
+	$(BIN)/python -m scripts.gpu.pack --camvid $(CAMVID)
+
+gpu:  ## on a CUDA GPU: measure, then train what the queue holds; skips visibly without one
+	$(GPU_PYTHON) -m scripts.gpu.run --out $(OUT) $(GPU_ARGS)
+
+gpu-unpack: $(READY)  ## put the runs that came back where the next command goes on with them
+	$(BIN)/python -m scripts.gpu.unpack $(FROM)
+
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { \
 	  echo "$(PYTHON) could not make $(VENV); on Debian, apt install python3-venv may help"; exit 1; }
@@ -25,4 +40,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) demo build dist gpu-pack .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

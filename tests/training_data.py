@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
-from contextnet.data.batches import DecodedSplit, decode_split
+from contextnet.data.decoding import DecodedSplit, decode_split
 from contextnet.data.sample import Sample
+from contextnet.images import write_png
 from contextnet.labels import LabelClass, LabelSet
 from contextnet.training.recipe.recipe import Recipe, parse_recipe
 
@@ -55,5 +57,20 @@ def tiny_recipe(**changes: Any) -> Recipe:
         "optimizer": {"kind": "adamw", "learning_rate": 0.01},
         "batch_size": 2,
         "epochs": 2,
+        "tensorboard": False,
     }
     return parse_recipe(values | changes, "tiny recipe")
+
+
+def write_pairs(root: Path, train: int = 8, val: int = 1) -> None:
+    """Write the blocks as a folder data set, its masks with ids 1, 2 and 3."""
+    classes = [{"name": c.name, "ids": [i]} for i, c in enumerate(LABELS.classes, start=1)]
+    for split, count in (("train", train), ("val", val)):
+        for name in ("images", "masks"):
+            (root / split / name).mkdir(parents=True)
+        for index in range(count):
+            sample = Blocks(count, seed=len(split))[index]
+            assert sample.label is not None
+            write_png(root / split / "images" / f"{index}.png", sample.image)
+            write_png(root / split / "masks" / f"{index}.png", sample.label + 1)
+    (root / "labels.yaml").write_text(yaml.safe_dump({"name": "blocks", "classes": classes}), encoding="utf-8")

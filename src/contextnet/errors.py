@@ -9,12 +9,6 @@ class ContextNetError(ValueError):
     """Base of every fault that the user's input causes; the command line prints it and exits with code 2.
 
     The message is one or two plain sentences: the file or field, what was found, what was expected, the remedy.
-    """
-
-
-class DataError(ContextNetError):
-    """An image, a mask, a split or a label set cannot be used as it is.
-
     ``file``, ``detail`` and ``remedy`` hold the parts of a message that ``at`` made; they are empty otherwise.
     """
 
@@ -30,12 +24,20 @@ class DataError(ContextNetError):
         return error
 
 
+class DataError(ContextNetError):
+    """An image, a mask, a split or a label set cannot be used as it is."""
+
+
 class ImageError(DataError):
     """An image file cannot be read: damaged, empty, not an image, or larger than the limit."""
 
 
 class WeightsError(ContextNetError):
     """A weights file is damaged, unsafe, foreign, or belongs to another network."""
+
+
+class DamagedError(WeightsError):
+    """A file's bytes are not those that were written: it was cut off, altered or overwritten."""
 
 
 class RecipeError(ContextNetError):

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,10 +16,12 @@ from contextnet.errors import ContextNetError
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some of your quota or choose another folder",
+    errno.EFBIG: "raise the limit on the size of files ('ulimit -f') or choose another disk",
     errno.EACCES: "make the folder writable or choose another one",
     errno.EROFS: "choose a folder that can be written",
     errno.ENOENT: "make the folder first",
 }
+_TOKEN_BYTES = 4
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -28,7 +31,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     failure the temporary file is removed and the old file stays. Raises ``ContextNetError`` naming ``path`` when the
     disk is full or the folder cannot be written; what else ``write`` raises passes through.
     """
-    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(_TOKEN_BYTES)}.tmp")
     try:
         try:
             with temporary.open("xb") as file:
@@ -37,12 +40,21 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "check the folder and the disk")
         raise ContextNetError(f"{path}: cannot be written: {error.strerror or error}; {remedy}") from error
+
+
+def leftovers(folder: Path, pattern: str) -> tuple[Path, ...]:
+    """Give the temporary files that killed writers left; ``pattern``, a glob, matches names of at most 64 characters.
+
+    A file that is being written looks the same, so that only the folder's one writer may remove them.
+    """
+    return tuple(sorted(folder.glob(f".{pattern}.{'[0-9a-f]' * 2 * _TOKEN_BYTES}.tmp")))
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -10,12 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from contextnet.data.augmentation import (
     NO_AUGMENTATION,
     AugmentationRanges,
     draw_color_maps,
-    draw_warps,
+    draw_windows,
     recolor,
     warp,
 )
@@ -61,23 +62,22 @@ def numpy_crop(
     return image, label
 
 
-def theta_of(
-    size_hw: tuple[int, int], crop_hw: tuple[int, int], scale: float, corner_yx: tuple[float, float], flip: bool = False
+def window_of(
+    size_hw: tuple[int, int], crop_hw: tuple[int, int], scale: float, corner_yx: tuple[float, float]
 ) -> Tensor:
-    """The affine map of a crop whose corner is given in enlarged pixels."""
+    """The window of a crop whose corner is given in enlarged pixels."""
     rows = []
     for side, crop, corner in zip(size_hw, crop_hw, corner_yx, strict=True):
         extent = crop / (scale * side)
         rows.append((extent, 2 * corner / (scale * side) + extent - 1))
-    (ey, ty), (ex, tx) = rows
-    return torch.tensor([[[-ex if flip else ex, 0, tx], [0, ey, ty]]], dtype=torch.float32)
+    return torch.tensor([rows], dtype=torch.float32)
 
 
 @pytest.mark.parametrize("size_hw", [(8, 16), (7, 13), (1, 1), (33, 2), (64, 127)])
 def test_without_ranges_a_crop_of_the_image_size_is_the_image(size_hw: tuple[int, int]) -> None:
     images, labels = random_pair(1, 3, size_hw)
-    theta = draw_warps([size_hw] * 3, size_hw, NO_AUGMENTATION, generator())
-    warped, picked = warp(images, labels, theta, size_hw)
+    windows = draw_windows([size_hw] * 3, size_hw, NO_AUGMENTATION, generator())
+    warped, picked = warp(images, labels, windows, size_hw)
     matrix, grey_share = draw_color_maps(3, NO_AUGMENTATION, generator())
     same = recolor(warped, matrix, grey_share)
     assert torch.equal(picked, labels)
@@ -90,8 +90,8 @@ def test_without_ranges_a_crop_of_the_image_size_is_the_image(size_hw: tuple[int
 @pytest.mark.parametrize("size_hw", [(8, 16), (9, 31)])
 def test_flip_is_the_exact_mirror(size_hw: tuple[int, int]) -> None:
     images, labels = random_pair(2, 2, size_hw)
-    theta = draw_warps([size_hw] * 2, size_hw, replace(NO_AUGMENTATION, flip=1.0), generator())
-    warped, picked = warp(images, labels, theta, size_hw)
+    windows = draw_windows([size_hw] * 2, size_hw, replace(NO_AUGMENTATION, flip=1.0), generator())
+    warped, picked = warp(images, labels, windows, size_hw)
     assert torch.equal(picked, labels.flip(-1))
     assert torch.equal(warped.round().to(torch.uint8), images.flip(-1))
 
@@ -113,16 +113,33 @@ def test_scaled_crop_against_numpy(
     size_hw: tuple[int, int], crop_hw: tuple[int, int], scale: float, corner_yx: tuple[float, float]
 ) -> None:
     images, labels = random_pair(3, 1, size_hw)
-    warped, picked = warp(images, labels, theta_of(size_hw, crop_hw, scale, corner_yx), crop_hw)
+    warped, picked = warp(images, labels, window_of(size_hw, crop_hw, scale, corner_yx), crop_hw)
     image, label = numpy_crop(images[0].permute(1, 2, 0).numpy(), labels[0].numpy(), crop_hw, scale, corner_yx)
     np.testing.assert_allclose(warped[0].permute(1, 2, 0).numpy(), image, atol=0.02)
     np.testing.assert_array_equal(picked[0].numpy(), label)
 
 
+@pytest.mark.parametrize("size_hw", [(37, 53), (90, 24)])
+def test_drawn_windows_against_an_affine_grid(size_hw: tuple[int, int]) -> None:
+    images, labels = random_pair(4, 6, size_hw)
+    windows = draw_windows([size_hw] * 6, (41, 47), STRONG, generator(8))
+    warped, picked = warp(images, labels, windows, (41, 47))
+    theta = torch.zeros(6, 2, 3)
+    theta[:, 1, 1], theta[:, 1, 2] = windows[:, 0].unbind(1)
+    theta[:, 0, 0], theta[:, 0, 2] = windows[:, 1].unbind(1)
+    grid = F.affine_grid(theta.double(), [6, 3, 41, 47], align_corners=False)
+    expected = F.grid_sample(images.double(), grid, padding_mode="border", align_corners=False)
+    torch.testing.assert_close(warped.double(), expected, rtol=0, atol=0.02)
+    nearest = F.grid_sample(labels[:, None] - 255.0, grid.float(), mode="nearest", align_corners=False)[:, 0] + 255
+    assert torch.equal(picked, nearest.to(torch.uint8))
+    assert (picked == 255).float().mean() > 0.2
+    assert (windows[:, 1, 0] < 0).any()
+
+
 def test_scale_2_by_hand() -> None:
     images = torch.tensor([0, 100], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2)
     labels = torch.tensor([[[4, 9]]], dtype=torch.uint8)
-    warped, picked = warp(images, labels, theta_of((1, 2), (2, 4), 2.0, (0, 0)), (2, 4))
+    warped, picked = warp(images, labels, window_of((1, 2), (2, 4), 2.0, (0, 0)), (2, 4))
     # Crop pixels stand at -0.25, 0.25, 0.75 and 1.25 of the image's columns; the outer ones see the edge alone.
     assert warped[0, 0].tolist() == [pytest.approx([0, 25, 75, 100], abs=1e-3)] * 2
     assert picked[0].tolist() == [[4, 4, 9, 9]] * 2
@@ -131,8 +148,8 @@ def test_scale_2_by_hand() -> None:
 def test_drawn_crops_lie_inside_or_hold_the_image() -> None:
     sizes = [(40, 90), (10, 90), (40, 20), (10, 20)] * 250
     scales = []
-    theta = draw_warps(sizes, (24, 48), STRONG, generator(4))
-    for (height, width), ((ex, _, tx), (_, ey, ty)) in zip(sizes, theta.tolist(), strict=True):
+    windows = draw_windows(sizes, (24, 48), STRONG, generator(4))
+    for (height, width), ((ey, ty), (ex, tx)) in zip(sizes, windows.tolist(), strict=True):
         scales.append(24 / (ey * height))
         assert scales[-1] == pytest.approx(48 / (abs(ex) * width), rel=1e-5)
         for extent, centre in ((abs(ex), tx), (ey, ty)):
@@ -143,15 +160,24 @@ def test_drawn_crops_lie_inside_or_hold_the_image() -> None:
     assert 2.2 < max(scales) <= 2.5001
     # Drawn evenly in the logarithm, half of the scales lie below the geometric mean of 1.
     assert 0.45 < np.mean(np.array(scales) < 1) < 0.55
-    assert 0.45 < (theta[:, 0, 0] < 0).float().mean().item() < 0.55
+    assert 0.45 < (windows[:, 1, 0] < 0).float().mean().item() < 0.55
+
+
+def test_window_by_its_draw() -> None:
+    # A crop of 24×48 takes 0.6 of 40 rows and 0.75 of 64 columns, which leaves ±0.4 and ±0.25 for its centre.
+    ranges = AugmentationRanges(scale=(1, 1), flip=0.5)
+    windows = draw_windows([(40, 64)] * 5, (24, 48), ranges, generator(5))
+    for window, (_, flip, x, y) in zip(windows.tolist(), torch.rand((5, 4), generator=generator(5)), strict=True):
+        assert window[0] == pytest.approx([0.6, (2 * y.item() - 1) * 0.4], abs=1e-6)
+        assert window[1] == pytest.approx([-0.75 if flip < 0.5 else 0.75, (2 * x.item() - 1) * 0.25], abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_labels_are_never_interpolated(seed: int) -> None:
     images, labels = random_pair(seed, 4, (21, 34))
     labels[labels == 255] = 254
-    theta = draw_warps([(21, 34)] * 4, (25, 30), STRONG, generator(seed))
-    _, picked = warp(images, labels, theta, (25, 30))
+    windows = draw_windows([(21, 34)] * 4, (25, 30), STRONG, generator(seed))
+    _, picked = warp(images, labels, windows, (25, 30))
     assert picked.dtype == torch.uint8
     for before, after in zip(labels, picked, strict=True):
         assert set(after.unique().tolist()) <= set(before.unique().tolist()) | {255}
@@ -160,14 +186,14 @@ def test_labels_are_never_interpolated(seed: int) -> None:
 def test_every_label_value_survives_the_warp() -> None:
     labels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
     images = labels[:, None].expand(1, 3, 16, 16)
-    _, picked = warp(images, labels, theta_of((16, 16), (16, 16), 1.0, (0, 0)), (16, 16))
+    _, picked = warp(images, labels, window_of((16, 16), (16, 16), 1.0, (0, 0)), (16, 16))
     assert torch.equal(picked, labels)
 
 
 def test_outside_is_void_and_the_edge_goes_on() -> None:
     images, labels = random_pair(6, 1, (4, 6))
     labels = labels.clamp(max=18)
-    warped, picked = warp(images, labels, theta_of((4, 6), (10, 12), 1.0, (-3, -2)), (10, 12))
+    warped, picked = warp(images, labels, window_of((4, 6), (10, 12), 1.0, (-3, -2)), (10, 12))
     expected = torch.full((1, 10, 12), 255, dtype=torch.uint8)
     expected[:, 3:7, 2:8] = labels
     assert torch.equal(picked, expected)
@@ -182,8 +208,8 @@ def test_image_and_label_stay_aligned(seed: int) -> None:
     cells = torch.from_numpy(random.integers(0, 5, (4, 6, 8), dtype=np.uint8))
     labels = cells.repeat_interleave(12, 1).repeat_interleave(12, 2)
     images = (labels * 60)[:, None].expand(-1, 3, -1, -1)
-    theta = draw_warps([(72, 96)] * 4, (48, 48), STRONG, generator(seed))
-    warped, picked = warp(images, labels, theta, (48, 48))
+    windows = draw_windows([(72, 96)] * 4, (48, 48), STRONG, generator(seed))
+    warped, picked = warp(images, labels, windows, (48, 48))
     told = warped[:, 0] / 60
     pure = (told - told.round()).abs() < 1e-3
     compared = pure & (picked != 255)
@@ -265,25 +291,25 @@ def test_colours_are_clamped_to_what_an_image_holds() -> None:
 
 def test_draws_depend_on_the_generator_alone() -> None:
     sizes = [(30, 50)] * 6
-    theta = [draw_warps(sizes, (20, 20), STRONG, generator(seed)) for seed in (1, 1, 2)]
+    windows = [draw_windows(sizes, (20, 20), STRONG, generator(seed)) for seed in (1, 1, 2)]
     maps = [draw_color_maps(6, STRONG, generator(seed)) for seed in (1, 1, 2)]
-    assert torch.equal(theta[0], theta[1])
+    assert torch.equal(windows[0], windows[1])
     assert torch.equal(maps[0][0], maps[1][0])
     assert torch.equal(maps[0][1], maps[1][1])
-    assert not torch.equal(theta[0], theta[2])
+    assert not torch.equal(windows[0], windows[2])
     assert not torch.equal(maps[0][0], maps[2][0])
-    assert len(theta[0][:, 0, 2].unique()) == 6, "every image has its own draw"
+    assert len(windows[0][:, 1, 1].unique()) == 6, "every image has its own draw"
 
 
 def test_image_of_a_batch_is_what_it_would_be_alone() -> None:
     images, labels = random_pair(12, 5, (24, 40))
-    theta = draw_warps([(24, 40)] * 5, (32, 32), STRONG, generator(3))
+    windows = draw_windows([(24, 40)] * 5, (32, 32), STRONG, generator(3))
     matrix, grey_share = draw_color_maps(5, STRONG, generator(4))
-    warped, picked = warp(images, labels, theta, (32, 32))
+    warped, picked = warp(images, labels, windows, (32, 32))
     recolored = recolor(warped, matrix, grey_share)
     for k in range(5):
         one = slice(k, k + 1)
-        warped_alone, picked_alone = warp(images[one], labels[one], theta[one], (32, 32))
+        warped_alone, picked_alone = warp(images[one], labels[one], windows[one], (32, 32))
         assert torch.equal(picked_alone, picked[one])
-        alone = recolor(warped_alone, matrix[one], grey_share[one])
-        torch.testing.assert_close(alone, recolored[one], rtol=0, atol=1e-3)
+        assert torch.equal(warped_alone, warped[one])
+        assert torch.equal(recolor(warped_alone, matrix[one], grey_share[one]), recolored[one])

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contextnet.data import Sample, open_data, verify_split
-from contextnet.data.batches import decode_split
+from contextnet.data import Sample, SegmentationData, open_data, verify_split
+from contextnet.data.decoding import decode_split
+from contextnet.data.relabel import Relabelled, relabelling
 from contextnet.errors import DataError, ImageError
 from contextnet.images import write_png
 from contextnet.labels import CAMVID, CITYSCAPES, LabelSet
@@ -60,10 +61,22 @@ def _one_class(root: Path) -> str:
     return _folder(root, ONE, [[0, 0, 255], [0, 0, 0]])
 
 
+def _as_is(data: SegmentationData) -> SegmentationData:
+    return data
+
+
+def _in_other_classes(data: SegmentationData) -> SegmentationData:
+    """Every class under a new name, in reverse order."""
+    classes = tuple(replace(c, name=f"new {c.name}") for c in reversed(data.labels.classes))
+    names = {c.name: f"new {c.name}" for c in data.labels.classes}
+    return Relabelled(data, relabelling(data.labels, LabelSet("new", classes, data.labels.void_ids), names))
+
+
 def _right_binary(root: Path) -> str:
     return _folder(root, TWO, [[0, 0, 255], [0, 0, 1]])
 
 
+@pytest.mark.parametrize("bring", [_as_is, _in_other_classes])
 @pytest.mark.parametrize("use", [decode_split, verify_split])
 @pytest.mark.parametrize(
     ("make", "error"),
@@ -80,9 +93,13 @@ def _right_binary(root: Path) -> str:
     ],
 )
 def test_wrong_numbering_is_refused_by_training_and_by_validation(
-    tmp_path: Path, make: Callable[[Path], str], use: Callable[..., object], error: str | None
+    tmp_path: Path,
+    make: Callable[[Path], str],
+    use: Callable[..., object],
+    bring: Callable[[SegmentationData], SegmentationData],
+    error: str | None,
 ) -> None:
-    data = open_data(make(tmp_path), "all")
+    data = bring(open_data(make(tmp_path), "all"))
     if error is None:
         use(data)
         return
@@ -169,6 +186,19 @@ def test_void_alone_is_named_also_where_it_is_one_pixel_short_of_it() -> None:
     verify_split(Made(read))
     with pytest.raises(DataError, match="void pixels only"):
         verify_split(Made(read, count=4))
+
+
+def test_classes_that_all_became_void_are_named_as_such() -> None:
+    # The samples hold class 0, sky, and class 3, road.
+    road_alone = LabelSet("road alone", (CAMVID.classes[3],), (11,))
+    tree_alone = LabelSet("tree alone", (CAMVID.classes[5],), (11,))
+    verify_split(Relabelled(Made(), relabelling(CAMVID, road_alone, {})))
+    with pytest.raises(
+        DataError,
+        match=r"^'made/val' holds no pixel of a class that becomes one of label set 'tree alone'; "
+        r"say under 'classes' what its classes become, or check its masks",
+    ):
+        verify_split(Relabelled(Made(), relabelling(CAMVID, tree_alone, {})))
 
 
 def test_mask_ids_of_a_sample_are_those_of_its_file(tmp_path: Path) -> None:

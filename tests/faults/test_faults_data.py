@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from contextnet.data import check_split, open_data
-from contextnet.data.batches import decode_split
+from contextnet.data.decoding import decode_split
 from contextnet.errors import DataError, ImageError
 from contextnet.images import write_png
 from contextnet.labels import CITYSCAPES

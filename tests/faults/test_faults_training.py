@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from contextnet.cli import main
-from contextnet.data.batches import decode_split
+from contextnet.data.decoding import decode_split
 from contextnet.images import write_png
 from contextnet.models.storage import read_weights
 
@@ -207,13 +207,13 @@ def test_folder_with_a_run_is_refused_unless_resumed_or_overwritten(
     run = root.parent / "run"
     assert _train(monkeypatch, root) == 0
     (run / "notes.txt").write_text("mine", encoding="utf-8")
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert _train(monkeypatch, root) == 2
     expected = (
         f"error: {run}: already holds a run ('last.safetensors'); go on with --resume or start anew with --overwrite"
     )
     assert _error(capsys) == expected
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
     assert _train(monkeypatch, root, "--resume", "--set", "epochs=2") == 0
     assert [event["step"] for event in _events(root) if event["event"] == "epoch"] == [2, 4]
@@ -227,8 +227,7 @@ def test_nothing_to_resume_is_said(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _train(monkeypatch, root, "--resume") == 2
-    error = f"error: {root.parent / 'run'}: holds no run to resume ('last.state.safetensors' is missing)"
-    assert _error(capsys) == error
+    assert _error(capsys).startswith(f"error: {root.parent / 'run'}: holds no run to resume (no 'states/step-")
     assert not (root.parent / "run").exists()
 
 
@@ -236,10 +235,11 @@ def test_resuming_with_another_optimizer_is_refused_and_the_run_stays(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _train(monkeypatch, root) == 0
-    state = (root.parent / "run" / "last.state.safetensors").read_bytes()
+    states = root.parent / "run" / "states"
+    before = {path: path.read_bytes() for path in states.iterdir()}
     assert _train(monkeypatch, root, "--resume", "--set", "optimizer={kind: sgd}", "--set", "epochs=2") == 2
     assert "was written with AdamW, not SGD; resume with the run's own recipe" in _error(capsys)
-    assert (root.parent / "run" / "last.state.safetensors").read_bytes() == state
+    assert {path: path.read_bytes() for path in states.iterdir()} == before
     assert _train(monkeypatch, root, "--resume") == 0, "the run's own recipe is gone"
 
 

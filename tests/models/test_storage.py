@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import contextnet.models.storage as storage
-from contextnet.errors import ContextNetError, WeightsError
+from contextnet.errors import ContextNetError, DamagedError, WeightsError
 from contextnet.labels import CAMVID, CITYSCAPES
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.storage import (
@@ -165,7 +165,7 @@ def test_every_single_flipped_bit_is_noticed(tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
-        with pytest.raises(WeightsError, match=r"state\.safetensors: "):
+        with pytest.raises(DamagedError, match=r"state\.safetensors: "):
             read_tensors(path, "test-1")
 
 
@@ -176,7 +176,7 @@ def test_a_flipped_bit_in_the_tensors_or_the_metadata_of_weights_names_the_check
         damaged = bytearray(whole)
         damaged[place] ^= 1
         path.write_bytes(damaged)
-        with pytest.raises(WeightsError, match=r"cn14\.safetensors: its checksum does not match its content; the file"):
+        with pytest.raises(DamagedError, match=r"cn14\.safetensors: its checksum does not match its content; the file"):
             read_weights(path)
 
 
@@ -185,7 +185,7 @@ def test_a_cut_or_lengthened_file_is_refused_by_name(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (*(whole[:end] for end in (0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 1)), whole + b"\0"):
         path.write_bytes(content)
-        with pytest.raises(WeightsError, match=r"cn14\.safetensors: "):
+        with pytest.raises(DamagedError, match=r"cn14\.safetensors: "):
             read_weights(path)
 
 

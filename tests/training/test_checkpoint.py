@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,26 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from contextnet.errors import RunError, TrainingError, WeightsError
+from contextnet.errors import DamagedError, RunError, TrainingError, WeightsError
 from contextnet.models.storage import read_tensors, write_tensors
 from contextnet.training.averaging import start_average
 from contextnet.training.checkpoint import FORMAT, Progress, load_state, save_state
 from contextnet.training.optimizer import TensorFlowRMSprop
 
-PROGRESS = Progress(epoch=3, step=120, seconds=61.5, best_miou=0.25, best_epoch=2, skipped_steps=1)
+PROGRESS = Progress(
+    epoch=3,
+    step=120,
+    seconds=61.5,
+    best_miou=0.25,
+    best_epoch=2,
+    validated_epoch=3,
+    skipped_steps=4,
+    loss_sum=0.1 + 0.2,
+    loss_count=7,
+    nonfinite_in_a_row=2,
+    loss_scale=65536.0,
+    scale_growth=11,
+)
 
 
 def network(seed: int, width: int = 4) -> nn.Module:
@@ -44,7 +58,7 @@ def state_of(parts: nn.Module) -> dict[str, Tensor]:
 @pytest.mark.parametrize("kind", ["rmsprop", "adamw", "sgd"])
 @pytest.mark.parametrize("averages", [False, True])
 def test_loaded_parts_go_on_bit_by_bit(tmp_path: Path, kind: str, averages: bool) -> None:
-    path = tmp_path / "last.state.safetensors"
+    path = tmp_path / "state.safetensors"
     parts = network(1)
     optimizer = optimizer_of(kind, parts)
     for seed in range(3):
@@ -65,7 +79,7 @@ def test_loaded_parts_go_on_bit_by_bit(tmp_path: Path, kind: str, averages: bool
 
 
 def test_slots_and_averages_take_the_memory_layout_of_what_they_belong_to(tmp_path: Path) -> None:
-    path = tmp_path / "last.state.safetensors"
+    path = tmp_path / "state.safetensors"
     parts = network(1)
     optimizer = optimizer_of("adamw", parts)
     step(parts, optimizer, 0)
@@ -83,7 +97,7 @@ def test_slots_and_averages_take_the_memory_layout_of_what_they_belong_to(tmp_pa
 
 
 def test_state_is_plain_safetensors(tmp_path: Path) -> None:
-    path = tmp_path / "last.state.safetensors"
+    path = tmp_path / "state.safetensors"
     parts = network(1)
     optimizer = optimizer_of("rmsprop", parts)
     step(parts, optimizer, 0)
@@ -97,7 +111,7 @@ def test_state_is_plain_safetensors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["network", "averaged", "optimizer"])
 def test_state_with_nan_is_not_written_and_the_one_before_stays(tmp_path: Path, place: str) -> None:
-    path = tmp_path / "last.state.safetensors"
+    path = tmp_path / "state.safetensors"
     parts = network(1)
     optimizer, averaged = optimizer_of("adamw", parts), start_average(parts)
     step(parts, optimizer, 0)
@@ -124,7 +138,7 @@ def test_state_with_nan_is_not_written_and_the_one_before_stays(tmp_path: Path, 
 def test_state_of_another_recipe_is_refused(
     tmp_path: Path, saved: str, loaded: str, width: int, averages: bool, error: type[Exception], message: str
 ) -> None:
-    path = tmp_path / "last.state.safetensors"
+    path = tmp_path / "state.safetensors"
     parts = network(1)
     optimizer = optimizer_of(saved, parts)
     step(parts, optimizer, 0)
@@ -137,7 +151,7 @@ def test_state_of_another_recipe_is_refused(
 
 
 def test_state_that_does_not_name_its_optimizer_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "last.state.safetensors"
+    path = tmp_path / "state.safetensors"
     parts = network(1)
     optimizer = optimizer_of("sgd", parts)
     step(parts, optimizer, 0)
@@ -148,12 +162,47 @@ def test_state_that_does_not_name_its_optimizer_is_read(tmp_path: Path) -> None:
 
 
 def test_damaged_state_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "last.state.safetensors"
+    path = tmp_path / "state.safetensors"
     parts = network(1)
     optimizer = optimizer_of("sgd", parts)
     save_state(path, parts, None, optimizer, PROGRESS)
     content = bytearray(path.read_bytes())
     content[-3] ^= 0x10
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"last\.state\.safetensors: its checksum does not match its content"):
+    with pytest.raises(DamagedError, match=r"state\.safetensors: its checksum does not match its content"):
         load_state(path, parts, None, optimizer)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ({}, Progress()),
+        (
+            {"epoch": 3, "step": 120, "seconds": 61.5, "best_miou": 0.25, "best_epoch": 2, "validated_epoch": 2}
+            | {"skipped_steps": 1},
+            Progress(3, 120, 61.5, 0.25, 2, 2, 1, 0.0, 0, 0, None, 0),
+        ),
+    ],
+)
+def test_progress_of_an_older_version_gets_the_defaults(
+    tmp_path: Path, stored: dict[str, float], expected: Progress
+) -> None:
+    path = tmp_path / "state.safetensors"
+    parts = network(1)
+    tensors = {f"network.{name}": tensor for name, tensor in parts.state_dict().items()}
+    write_tensors(path, tensors, {"progress": json.dumps(stored)}, FORMAT)
+    assert load_state(path, parts, None, optimizer_of("sgd", parts)) == expected
+
+
+@pytest.mark.parametrize("metadata", [{}, {"progress": "{"}, {"progress": "[1]"}, {"progress": '{"stride": 1}'}])
+def test_progress_that_cannot_be_read_is_refused_before_anything_is_loaded(
+    tmp_path: Path, metadata: dict[str, str]
+) -> None:
+    path = tmp_path / "state.safetensors"
+    tensors = {f"network.{name}": tensor for name, tensor in network(1).state_dict().items()}
+    write_tensors(path, tensors, metadata, FORMAT)
+    parts = network(2)
+    before = state_of(parts)
+    with pytest.raises(WeightsError, match="its progress cannot be read; it was written by another version"):
+        load_state(path, parts, None, optimizer_of("sgd", parts))
+    assert all(torch.equal(before[n], t) for n, t in parts.state_dict().items())

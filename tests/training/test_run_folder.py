@@ -7,14 +7,22 @@ import pytest
 from contextnet.errors import RunError
 from contextnet.training.run_folder import RunFolder, prepare_run_folder
 
-STATE = "last.state.safetensors"
-FILES = ("recipe.yaml", "log.jsonl", "last.safetensors", STATE, "best.safetensors", "scores.json")
+STATE = "states/step-00000120.safetensors"
+OTHER = "states/step-00000040.safetensors"
+HALF_STATE = "states/.step-00000160.safetensors.0123abcd.tmp"
+HALF_WEIGHTS = ".last.safetensors.89abcdef.tmp"
+HALVES = (HALF_STATE, HALF_WEIGHTS)
+EVENTS = "events.out.tfevents.1790000000.host.7.0"
+FILES = ("recipe.yaml", "log.jsonl", "last.safetensors", STATE, OTHER, "best.safetensors", "scores.json", EVENTS)
+MINE = ("notes.txt", "best.onnx", "states/notes.txt", f"events/{EVENTS}", ".notes.txt.0123abcd.tmp")
 
 
 def test_paths_of_a_run() -> None:
     folder = RunFolder(Path("r"))
-    paths = (folder.recipe, folder.log, folder.last_weights, folder.last_state, folder.best_weights, folder.scores)
-    assert paths == tuple(Path("r") / name for name in FILES)
+    paths = (folder.recipe, folder.log, folder.last_weights, folder.state(120), folder.best_weights, folder.scores)
+    names = ("recipe.yaml", "log.jsonl", "last.safetensors", STATE, "best.safetensors", "scores.json")
+    assert paths == tuple(Path("r") / name for name in names)
+    assert folder.states == Path("r/states")
 
 
 @pytest.mark.parametrize(
@@ -22,13 +30,24 @@ def test_paths_of_a_run() -> None:
     [
         ((), False, False, None, ()),
         (("notes.txt", "events"), False, False, None, ("events", "notes.txt")),
-        (("recipe.yaml", "log.jsonl", "notes.txt"), False, False, None, ("notes.txt",)),
-        ((STATE,), False, False, rf"already holds a run \('{STATE}'\)", None),
+        (("recipe.yaml", "log.jsonl", EVENTS, *HALVES, "notes.txt"), False, False, None, ("notes.txt",)),
+        (MINE, False, False, None, MINE),
+        ((STATE, OTHER), False, False, rf"already holds a run \('{STATE}'\); go on with --resume or start anew", None),
         (("best.safetensors",), False, False, r"already holds a run \('best.safetensors'\); go on with --resume", None),
-        ((*FILES, "notes.txt"), True, False, None, tuple(sorted((*FILES, "notes.txt")))),
-        ((), True, False, rf"holds no run to resume \('{STATE}' is missing\)", None),
+        ((*FILES, *MINE), True, False, None, (*FILES, *MINE)),
+        ((*FILES, *MINE, *HALVES), True, False, None, (*FILES, *MINE)),
+        ((STATE,), True, False, None, (STATE,)),
+        (
+            (),
+            True,
+            False,
+            r"holds no run to resume \(no 'states/step-\*.safetensors'\); start it without --resume",
+            None,
+        ),
         (("recipe.yaml", "log.jsonl"), True, False, "holds no run to resume", None),
-        ((*FILES, "notes.txt", "best.onnx"), False, True, None, ("best.onnx", "notes.txt")),
+        (("best.safetensors", "states/notes.txt", *HALVES), True, False, "holds no run to resume", None),
+        ((*FILES, *MINE, *HALVES), False, True, None, MINE),
+        (FILES, False, True, None, ()),
         ((), False, True, None, ()),
         (FILES, True, True, "--resume goes on with a run and --overwrite starts anew; give one of them", None),
     ],
@@ -44,15 +63,23 @@ def test_which_folders_may_be_written_to(
     root = tmp_path / "run"
     root.mkdir()
     for name in present:
+        (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(name, encoding="utf-8")
     if error:
         with pytest.raises(RunError, match=error):
             prepare_run_folder(root, resume=resume, overwrite=overwrite)
-        left = tuple(sorted(present))
+        left = present
     else:
         assert prepare_run_folder(root, resume=resume, overwrite=overwrite) == RunFolder(root)
-    assert tuple(sorted(path.name for path in root.iterdir())) == left
+    assert sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()) == sorted(left or ())
     assert all((root / name).read_text(encoding="utf-8") == name for name in left or ())
+    assert (root / "states").exists() == any(name.startswith("states/") for name in left or ())
+
+
+def test_file_that_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(RunError, match=r"log\.jsonl: cannot be removed: .*; remove it, or give another folder"):
+        prepare_run_folder(tmp_path, resume=False, overwrite=True)
 
 
 def test_folder_is_made_with_its_parents(tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ from contextnet.evaluation.evaluator import evaluate
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import read_tensors, read_weights
 from contextnet.training import trainer
-from contextnet.training.checkpoint import FORMAT
+from contextnet.training.checkpoint import FORMAT, Checkpoints
 from contextnet.training.logbook import Logbook
 from contextnet.training.recipe.recipe import Recipe, read_recipe, write_recipe
 from contextnet.training.run import TrainingRun, start_run
-from contextnet.training.run_folder import RunFolder, prepare_run_folder
-from contextnet.training.trainer import TrainingResult, take_step, train
+from contextnet.training.run_folder import prepare_run_folder
+from contextnet.training.step import take_step
+from contextnet.training.trainer import TrainingResult, train
 from training_data import Blocks, blocks_split, tiny_recipe
 
 VALIDATION = Blocks(2, seed=9, name="blocks/val")
@@ -41,7 +42,7 @@ def log_of(root: Path, event: str) -> list[dict[str, Any]]:
 
 
 def state_of(root: Path) -> dict[str, Tensor]:
-    return read_tensors(RunFolder(root).last_state, FORMAT)[0]
+    return read_tensors(Checkpoints(root, 1).files()[0], FORMAT)[0]
 
 
 def equal_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -55,8 +56,8 @@ def test_loss_falls_and_the_run_folder_tells_of_it(tmp_path: Path) -> None:
     # Three classes start near 1.4 · ln 3, with the auxiliary loss at weight 0.4.
     assert losses[0] == pytest.approx(1.4 * math.log(3), rel=0.2)
     assert losses[-1] < 0.8 * losses[0]
-    weights = {"last.safetensors", "last.state.safetensors", "best.safetensors"}
-    assert {path.name for path in tmp_path.iterdir()} == weights | {"recipe.yaml", "log.jsonl", "scores.json"}
+    files = {"last.safetensors", "best.safetensors", "states", "recipe.yaml", "log.jsonl", "scores.json"}
+    assert {path.name for path in tmp_path.iterdir()} == files
     assert log_of(tmp_path, "start")[0]["total_steps"] == 24
     assert [line["step"] for line in log_of(tmp_path, "epoch")] == list(range(2, 25, 2))
     validations = log_of(tmp_path, "validation")
@@ -142,9 +143,9 @@ def test_run_stopped_in_a_validation_makes_it_up(tmp_path: Path, monkeypatch: py
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     recipe = tiny_recipe()
     whole = run(recipe, tmp_path)
-    before = (tmp_path / "last.state.safetensors").read_bytes()
-    assert run(recipe, tmp_path, resume=True) == whole
-    assert (tmp_path / "last.state.safetensors").read_bytes() == before
+    before = {path: path.read_bytes() for path in (tmp_path / "states").iterdir()}
+    assert replace(run(recipe, tmp_path, resume=True), seconds=0) == replace(whole, seconds=0)
+    assert {path: path.read_bytes() for path in (tmp_path / "states").iterdir()} == before
 
 
 def test_run_is_a_function_of_recipe_and_seed(tmp_path: Path) -> None:
@@ -209,12 +210,12 @@ def test_step_that_is_not_finite_changes_nothing_and_is_counted(fault: str, valu
         remove = parts.network.classifier.weight.register_hook(lambda gradient: gradient * value)
     for skipped in (1, 2):
         assert take_step(parts, bad, skipped) is None
-        assert (parts.nonfinite_in_a_row, parts.progress.skipped_steps) == (skipped, skipped)
+        assert (parts.progress.nonfinite_in_a_row, parts.progress.skipped_steps) == (skipped, skipped)
     assert equal_bits(before, _snapshot(parts))
     if remove is not None:
         remove.remove()
     assert take_step(parts, good, 3) is not None
-    assert (parts.nonfinite_in_a_row, parts.progress.skipped_steps) == (0, 2)
+    assert (parts.progress.nonfinite_in_a_row, parts.progress.skipped_steps) == (0, 2)
     assert all(torch.isfinite(tensor).all() for tensor in _snapshot(parts).values())
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from typer import Option, Typer
 
 from contextnet import __version__
-from contextnet.cli import data
+from contextnet.cli import benchmark, data
 from contextnet.cli.demo import demo
 from contextnet.cli.evaluate import evaluate
 from contextnet.cli.info import info
@@ -25,6 +25,7 @@ app = Typer(name="contextnet", no_args_is_help=True, add_completion=False, prett
 for command in (demo, predict, evaluate, train, report, info, models, submit):
     app.command()(command)
 app.add_typer(data.app, name="data")
+app.add_typer(benchmark.app, name="benchmark")
 
 
 def _version(wanted: bool) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextnet.data.augmentation import AugmentationRanges
-from contextnet.data.batches import DecodedSplit, decode_sample, draw_batch, epoch_order, generator_for
+from contextnet.data.batches import draw_batch, epoch_order, generator_for
+from contextnet.data.decoding import DecodedSplit, decode_sample
 from contextnet.data.sample import SegmentationData
 from contextnet.runtime.drawing import contact_sheet, overlay
 

@@ -18,7 +18,7 @@ from contextnet.data.doctor.diagnosis import Diagnosis
 from contextnet.data.doctor.source import diagnose_source
 from contextnet.data.doctor.table import diagnosis_table, proposal_yaml
 from contextnet.data.doctor.unlabelled import check_unlabelled, lacks_labels
-from contextnet.data.pairs import PairedFiles
+from contextnet.data.relabel import without_instances
 from contextnet.data.sources import list_splits, open_data
 from contextnet.errors import DataError
 from contextnet.files import write_text
@@ -126,9 +126,7 @@ def show(
     from contextnet.images import write_png
 
     samples = open_data(data, split)
-    if isinstance(samples, PairedFiles):
-        samples = samples.without_instances()
-    write_png(output, augmented_grid(samples, count, parse_size(crop), seed))
+    write_png(output, augmented_grid(without_instances(samples), count, parse_size(crop), seed))
     Console().print(
         f"{output}: {min(count, len(samples))} augmented samples of {samples.name}", highlight=False, markup=False
     )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from typer import Argument, Option
 
@@ -18,6 +21,11 @@ from contextnet.errors import RunError
 from contextnet.recipes.catalogue import find_recipe
 
 if TYPE_CHECKING:
+    import torch
+
+    from contextnet.training.distributed import Ranks
+    from contextnet.training.recipe.recipe import Recipe
+    from contextnet.training.run_folder import RunFolder
     from contextnet.training.trainer import TrainingResult
 
 
@@ -27,6 +35,10 @@ def train(
     ] = None,
     output: Annotated[Path, Option(help="Folder of the run: weights, log, resolved recipe.")] = Path("runs/latest"),
     data: Annotated[str | None, Option(help="KIND:ROOT of the data set, in place of the recipe's.")] = None,
+    init_from: Annotated[
+        str | None,
+        Option(metavar="WEIGHTS", help="Start from these weights, a file or a shipped network's name, where they fit."),
+    ] = None,
     set_: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
     ] = None,
@@ -36,45 +48,79 @@ def train(
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in the output folder.")] = False,
     device: Device = "cpu",
 ) -> None:
-    """Train a network; leaves best and last weights, scores and log in the output folder."""
+    """Train a network; leaves best and last weights, scores, states and log in the output folder.
+
+    Under torchrun every process trains on its part of each batch.
+    """
     require_torch("train")
-    import torch
-
-    from contextnet.data.batches import decode_split
-    from contextnet.data.sources import open_data
-    from contextnet.data.verification import verify_split
-    from contextnet.training.logbook import Logbook
+    from contextnet.training.distributed import join_ranks
     from contextnet.training.recipe.recipe import read_recipe
-    from contextnet.training.run import start_run
-    from contextnet.training.run_folder import check_run_folder, prepare_run_folder
-    from contextnet.training.trainer import train as run_training
+    from contextnet.training.run_folder import check_run_folder
+    from contextnet.training.tensorboard import require_tensorboard
 
-    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     require_device(device)
-    overrides = list(set_ or [])
-    if data:
-        overrides.append(f"data.source={json.dumps(data)}")
+    overrides = [*(set_ or []), *_override("data.source", data), *_override("init_from", init_from)]
     folder = check_run_folder(output, resume=resume, overwrite=overwrite)
     plan = read_recipe(_recipe_path(recipe, folder.recipe, resume=resume), overrides)
-    training = open_data(plan.data.source, plan.data.train_split)
-    validation = open_data(plan.data.source, plan.data.val_split)
-    with progress_bar(f"reading {training.name}") as progress:
-        split = decode_split(training, unreadable_budget=plan.data.unreadable_budget, progress=progress)
-    with progress_bar(f"checking {validation.name}") as progress:
-        verify_split(validation, progress)
-    if not resume:
-        start_run(plan, split, torch.device(device))  # what keeps a run from starting is said before the old one goes
-    prepare_run_folder(output, resume=resume, overwrite=overwrite)
-    with Logbook(folder.log, console) as logbook:
-        command = shlex.join(["contextnet", *sys.argv[1:]])
-        result = run_training(plan, split, validation, folder, logbook, resume=resume, device=device, command=command)
+    if plan.tensorboard:
+        require_tensorboard()
+    with join_ranks(device) as (ranks, place):
+        console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True, quiet=not ranks.is_first)
+        result = _train(plan, folder, place, ranks, console, resume=resume, overwrite=overwrite)
     console.print(_closing_line(result, folder.best_weights))
+    if result.stopped_by is not None:
+        raise typer.Exit(128 + result.stopped_by)
+
+
+def _train(
+    plan: Recipe,
+    folder: RunFolder,
+    device: torch.device,
+    ranks: Ranks,
+    console: Console,
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> TrainingResult:
+    """Read and check the data, make the folder ready, and train; in every process of a distributed run."""
+    from contextnet.data.verification import verify_split
+    from contextnet.training.datasets import open_validation_data
+    from contextnet.training.distributed import wait_for_all
+    from contextnet.training.logbook import Logbook
+    from contextnet.training.preparation import prepare_split
+    from contextnet.training.run import start_run
+    from contextnet.training.run_folder import prepare_run_folder
+    from contextnet.training.trainer import train as run_training
+
+    def show(title: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        return progress_bar(title, visible=ranks.is_first)
+
+    split = prepare_split(plan.data, device, folder.root, show, console.print, ranks)
+    validation = open_validation_data(plan.data)
+    if ranks.is_first:
+        with show(f"checking {validation.name}") as progress:
+            verify_split(validation, progress)
+    if not resume:
+        start_run(plan, split, device, ranks)  # what keeps a run from starting is said before the old one goes
+    wait_for_all(ranks)
+    if ranks.is_first:
+        prepare_run_folder(folder.root, resume=resume, overwrite=overwrite)
+    wait_for_all(ranks)
+    with Logbook(folder.log if ranks.is_first else None, console) as logbook:
+        command = shlex.join(["contextnet", *sys.argv[1:]])
+        return run_training(
+            plan, split, validation, folder, logbook, resume=resume, device=device, ranks=ranks, command=command
+        )
+
+
+def _override(key: str, value: str | None) -> Sequence[str]:
+    return () if value is None else (f"{key}={json.dumps(value)}",)
 
 
 def _closing_line(result: TrainingResult, best_weights: Path) -> str:
-    return (
-        f"{result.epochs} epochs in {result.seconds / 3600:.2f} h; best mIoU {result.best_miou:.4f} in epoch "
-        f"{result.best_epoch}: {best_weights}"
+    best = f"best mIoU {result.best_miou:.4f} in epoch {result.best_epoch}: {best_weights}"
+    return f"{result.epochs} epochs in {result.seconds / 3600:.2f} h; " + (
+        best if result.best_epoch >= 0 else "none validated yet"
     )
 
 

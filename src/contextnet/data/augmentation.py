@@ -37,43 +37,50 @@ NO_AUGMENTATION = AugmentationRanges(scale=(1.0, 1.0), flip=0.0, hue=0.0, satura
 """Ranges that leave a sample as it is: one of the crop's size comes back pixel by pixel."""
 
 
-def draw_warps(
+def draw_windows(
     sizes_hw: list[tuple[int, int]], crop_hw: tuple[int, int], ranges: AugmentationRanges, generator: Generator
 ) -> Tensor:
-    """Draw one affine map an image, float (N, 2, 3), from normalized crop coordinates to normalized image coordinates.
+    """Draw the window of each image that becomes its crop, float (N, 2, 2): along y and x, its extent and its centre.
 
-    The crop lies inside the image where the scaled image is larger than the crop, and holds all of it where it is
-    smaller, at a random place either way.
+    Both are in units of half the image's side, the centre from the image's: (1, 0) is the whole side. A negative
+    extent is mirrored. The window lies inside the image where the scaled image is larger than the crop, and holds all
+    of it where it is smaller, at a random place either way.
     """
-    count = len(sizes_hw)
     low, high = ranges.scale
-    uniform = torch.rand((count, 4), generator=generator, device=generator.device)
+    uniform = torch.rand((len(sizes_hw), 4), generator=generator, device=generator.device)
     scale = low * (high / low) ** uniform[:, 0]
-    sign = torch.where(uniform[:, 1] < ranges.flip, -1.0, 1.0)
     sizes = torch.tensor(sizes_hw, dtype=torch.float32, device=generator.device)
-    extent_y = crop_hw[0] / (scale * sizes[:, 0])
-    extent_x = crop_hw[1] / (scale * sizes[:, 1])
-    theta = torch.zeros((count, 2, 3), device=generator.device)
-    theta[:, 0, 0] = extent_x * sign
-    theta[:, 1, 1] = extent_y
-    theta[:, 0, 2] = (uniform[:, 2] * 2 - 1) * (1 - extent_x).abs()
-    theta[:, 1, 2] = (uniform[:, 3] * 2 - 1) * (1 - extent_y).abs()
-    return theta
+    extent = sizes.new_tensor(crop_hw) / (scale[:, None] * sizes)
+    centre = (uniform[:, 2:].flip(1) * 2 - 1) * (1 - extent).abs()
+    extent[:, 1] *= torch.where(uniform[:, 1] < ranges.flip, -1.0, 1.0)
+    return torch.stack((extent, centre), dim=2)
 
 
-def warp(images: Tensor, labels: Tensor, theta: Tensor, crop_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Resample images bilinearly and labels by nearest neighbour through ``theta`` to ``crop_hw``.
+def warp(images: Tensor, labels: Tensor, windows: Tensor, crop_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Resample the windows of images bilinearly, and those of labels by nearest neighbour, to ``crop_hw``.
 
     Takes uint8 images (N, 3, H, W) and labels (N, H, W); returns float images and uint8 labels. Beyond the image its
     edge is replicated and the label is void. Labels are never interpolated: each is one that stood in the source.
     """
-    count = images.shape[0]
-    grid = F.affine_grid(theta, [count, 3, *crop_hw], align_corners=False)
+    y, x = (_positions(windows[:, axis], length) for axis, length in enumerate(crop_hw))
+    grid = torch.stack((x[:, None, :].expand(-1, crop_hw[0], -1), y[:, :, None].expand(-1, -1, crop_hw[1])), dim=3)
     warped = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    # Zero padding turns into void because labels are shifted so that void is zero.
-    shifted = labels.unsqueeze(1).float() - IGNORE_INDEX
-    picked = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return warped, (picked.squeeze(1) + IGNORE_INDEX).round().to(torch.uint8)
+    # Labels are looked up where they stand, within a border of void that takes every place beyond the image.
+    bordered = F.pad(labels, (1, 1, 1, 1), value=IGNORE_INDEX)
+    rows, columns = _nearest(y, labels.shape[1]), _nearest(x, labels.shape[2])
+    places = (rows * bordered.shape[2])[:, :, None] + columns[:, None, :]
+    return warped, bordered.flatten(1).gather(1, places.flatten(1)).view_as(places)
+
+
+def _positions(windows: Tensor, length: int) -> Tensor:
+    """Give where along one side the centres of ``length`` crop pixels fall, float (N, length); the side is -1…1."""
+    centres = (torch.arange(length, device=windows.device) + 0.5) * (2 / length) - 1
+    return windows[:, :1] * centres + windows[:, 1:]
+
+
+def _nearest(positions: Tensor, size: int) -> Tensor:
+    """Give the pixel of a side that is nearest to each position, from 1; 0 and ``size`` + 1 are beyond the side."""
+    return (((positions + 1) * size - 1) / 2).round().clamp(-1, size).long() + 1
 
 
 _RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
@@ -103,7 +110,8 @@ def draw_color_maps(count: int, ranges: AugmentationRanges, generator: Generator
 
 def recolor(images: Tensor, matrix: Tensor, grey_share: Tensor) -> Tensor:
     """Apply colour maps to float images (N, 3, H, W), clamped to 0…255."""
-    grey = images.new_tensor(_RGB_TO_YIQ[0])
-    mean_grey = torch.einsum("nchw,c->n", images, grey) / (images.shape[-2] * images.shape[-1])
-    changed = torch.einsum("ndc,nchw->ndhw", matrix, images)
-    return (changed + (mean_grey * grey_share)[:, None, None, None]).clamp_(0, 255)
+    # Rows first and then in double, an image's mean does not hang on how many others stand in the batch.
+    mean_grey = images.mean(3).double().mean(2) @ images.new_tensor(_RGB_TO_YIQ[0], dtype=torch.float64)
+    offset = (mean_grey.float() * grey_share)[:, None, None]
+    changed = torch.baddbmm(offset, matrix, images.flatten(2)).clamp_(0, 255)
+    return changed.view(images.shape)

@@ -1,102 +1,27 @@
-"""From a split on disk to batches: decode once, keep as uint8, shuffle by seed, warp and recolour by the batch."""
+"""From a decoded split to batches: shuffle by seed, warp and recolour by the batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from contextnet.data.augmentation import AugmentationRanges, draw_color_maps, draw_warps, recolor, warp
-from contextnet.data.pairs import PairedFiles
-from contextnet.data.reading import READ_TIMEOUT_S, read_ahead
-from contextnet.data.sample import Sample, SegmentationData
-from contextnet.data.verification import NumberingCheck, has_labelled_pixel
-from contextnet.errors import DataError, ImageError
-from contextnet.labels import LabelSet
+from contextnet.data.augmentation import AugmentationRanges, draw_color_maps, draw_windows, recolor, warp
+from contextnet.data.decoding import DecodedSplit
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Augmented images, float (N, 3, H, W) RGB of 0…255, and labels, int64 (N, H, W) with 255 for void."""
+    """Augmented images, float (N, 3, H, W) RGB of 0…255, and labels, int64 (N, H, W) with 255 for void.
+
+    The images are stored with the channels innermost, torch's ``channels_last``.
+    """
 
     images: Tensor
     labels: Tensor
-
-
-@dataclass(frozen=True)
-class DecodedSplit:
-    """A whole split in memory: uint8 images (3, H, W) RGB and labels (H, W), and what could not be read."""
-
-    name: str
-    labels: LabelSet
-    licence: str
-    images: tuple[Tensor, ...]
-    masks: tuple[Tensor, ...]
-    skipped: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def pixel_counts(self) -> NDArray[np.int64]:
-        """Count the labelled pixels of each image by train id, int64 (images, classes)."""
-        counts = [np.bincount(mask.numpy().ravel(), minlength=256)[: self.labels.num_classes] for mask in self.masks]
-        return np.stack(counts).astype(np.int64)
-
-
-def decode_split(
-    data: SegmentationData,
-    *,
-    unreadable_budget: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-    read_timeout_s: float = READ_TIMEOUT_S,
-) -> DecodedSplit:
-    """Read every sample of a split into memory, in order.
-
-    A sample whose file cannot be read is skipped and reported while there are at most ``unreadable_budget`` of them.
-    Instance masks are left alone: training has no use for them. Raises ``DataError`` naming the sample beyond the
-    budget, and at once for files that can be read but are wrong: unknown ids, RGB masks, image and mask of different
-    size, a missing mask; naming the first mask when the split is numbered otherwise than expected; for an empty
-    or wholly void split, and when one sample takes longer than ``read_timeout_s``. Decoding runs in threads: no worker
-    process can be lost.
-    """
-    data = data.without_instances() if isinstance(data, PairedFiles) else data
-    images, masks, skipped = [], [], []
-    numbering, labelled = NumberingCheck(data), False
-    for index, outcome in enumerate(read_ahead(data, read_timeout_s)):
-        if isinstance(outcome, ImageError):
-            skipped.append(str(outcome))
-            if len(skipped) > unreadable_budget:
-                raise DataError(
-                    f"{outcome} ({len(skipped)} unreadable so far, 'data.unreadable_budget' allows {unreadable_budget})"
-                )
-        elif isinstance(outcome, DataError):
-            raise outcome
-        else:
-            labelled |= has_labelled_pixel(outcome, data)
-            image, mask = decode_sample(outcome, data.name)
-            images.append(image)
-            masks.append(mask)
-            numbering.add(outcome)
-        if progress:
-            progress(index + 1, len(data))
-    if not images:
-        raise DataError(f"'{data.name}' holds no sample to train on; check the split with 'contextnet data check'")
-    numbering.finish()
-    if not labelled:
-        raise DataError(f"'{data.name}' holds void pixels only; check its masks with 'contextnet data check'")
-    return DecodedSplit(data.name, data.labels, data.licence, tuple(images), tuple(masks), tuple(skipped))
-
-
-def decode_sample(sample: Sample, data_name: str) -> tuple[Tensor, Tensor]:
-    """Turn a sample into uint8 tensors, image (3, H, W) and label (H, W); ``DataError`` without ground truth."""
-    if sample.label is None:
-        raise DataError(f"{sample.image_path}: has no ground truth; '{data_name}' cannot be trained on")
-    image = np.ascontiguousarray(sample.image.transpose(2, 0, 1))
-    return torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(sample.label))
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> Tensor:
@@ -116,21 +41,42 @@ def draw_batch(
     crop_hw: tuple[int, int],
     ranges: AugmentationRanges,
     generator: Generator,
+    part: slice = slice(None),
 ) -> Batch:
-    """Cut, warp and recolour the samples ``indices`` to one batch, on the generator's device."""
-    device = generator.device
-    images = [split.images[i] for i in indices]
-    masks = [split.masks[i] for i in indices]
-    sizes = [(int(m.shape[0]), int(m.shape[1])) for m in masks]
-    theta = draw_warps(sizes, crop_hw, ranges, generator)
-    if len(set(sizes)) == 1:
-        warped, labels = warp(torch.stack(images).to(device), torch.stack(masks).to(device), theta, crop_hw)
-    else:
-        pieces = [
-            warp(image[None].to(device), mask[None].to(device), one[None], crop_hw)
-            for image, mask, one in zip(images, masks, theta, strict=True)
-        ]
-        warped = torch.cat([piece[0] for piece in pieces])
-        labels = torch.cat([piece[1] for piece in pieces])
-    matrix, grey_share = draw_color_maps(len(indices), ranges, generator)
-    return Batch(recolor(warped, matrix, grey_share), labels.long())
+    """Cut, warp and recolour the samples ``indices`` to one batch, on the generator's device.
+
+    Only ``part`` of the batch is made and returned. What is random is drawn for the whole, so that parts drawn from
+    equal generators put together are the whole, bit for bit.
+    """
+    sizes_hw = [(h, w) for h, w in (split.masks[i].shape for i in indices)]
+    windows = draw_windows(sizes_hw, crop_hw, ranges, generator)[part]
+    matrix, grey_share = (maps[part] for maps in draw_color_maps(len(indices), ranges, generator))
+    chosen, device = indices[part], generator.device
+    images = torch.empty((len(chosen), 3, *crop_hw), device=device, memory_format=torch.channels_last)
+    labels = torch.empty((len(chosen), *crop_hw), dtype=torch.int64, device=device)
+    for run in _runs(sizes_hw[part], device):
+        pixels = _stack([split.images[i].permute(1, 2, 0) for i in chosen[run]], device).permute(0, 3, 1, 2)
+        warped, labels[run] = warp(pixels, _stack([split.masks[i] for i in chosen[run]], device), windows[run], crop_hw)
+        images[run] = recolor(warped, matrix[run], grey_share[run])
+    return Batch(images, labels)
+
+
+def _runs(sizes_hw: list[tuple[int, int]], device: torch.device) -> Iterator[slice]:
+    """Cut a batch into what is computed at once: neighbours of one size, and on a CPU two of them a thread.
+
+    So few stay in the CPU's caches, and in memory that is used again instead of being asked of the system each time.
+    """
+    limit = 2 * torch.get_num_threads() if device.type == "cpu" else len(sizes_hw)
+    start = 0
+    for end in range(1, len(sizes_hw) + 1):
+        if end == len(sizes_hw) or end - start == limit or sizes_hw[end] != sizes_hw[start]:
+            yield slice(start, end)
+            start = end
+
+
+def _stack(pixels: list[Tensor], device: torch.device) -> Tensor:
+    """Stack tensors of one shape on ``device``; to a GPU they go from pinned memory, while it computes."""
+    if device.type != "cuda" or pixels[0].device == device:
+        return torch.stack(pixels).to(device)
+    staging = torch.empty((len(pixels), *pixels[0].shape), dtype=pixels[0].dtype, pin_memory=True)
+    return torch.stack(pixels, out=staging).to(device, non_blocking=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from contextnet.data.numbering import Suspicion, wrong_numbering
-from contextnet.data.pairs import PairedFiles
 from contextnet.data.reading import READ_TIMEOUT_S, read_ahead
+from contextnet.data.relabel import Relabelled, paired_files
 from contextnet.data.sample import Sample, SegmentationData
 from contextnet.errors import DataError
 
@@ -17,11 +17,11 @@ class NumberingCheck:
     """Counts the mask values of a split sample by sample, and judges from the sums how the masks are numbered.
 
     One mask of few classes can be read in several ways, so the sums are judged as a whole, once all are counted. Data
-    that is not read from mask files has no numbering to be wrong about.
+    that is not read from mask files has no numbering to be wrong about; relabelled data has that of its files.
     """
 
     def __init__(self, data: SegmentationData) -> None:
-        self._data = data
+        self._files = paired_files(data)
         self._counts = np.zeros(256, np.int64)
         self._first: Sample | None = None
 
@@ -33,9 +33,9 @@ class NumberingCheck:
 
     def finish(self) -> None:
         """Raise ``DataError`` naming the first mask when the sums say that the masks are numbered otherwise."""
-        if self._first is None or not isinstance(self._data, PairedFiles):
+        if self._first is None or self._files is None:
             return
-        suspicion = wrong_numbering(self._counts, self._data.numbering, self._data.labels)
+        suspicion = wrong_numbering(self._counts, self._files.numbering, self._files.labels)
         if suspicion is not None:
             raise DataError.at(self._first.label_path, judged_over_split(suspicion), suspicion.remedy)
 
@@ -74,7 +74,17 @@ def verify_split(
             progress(index + 1, len(data))
     numbering.finish()
     if not labelled:
-        raise DataError(f"'{data.name}' holds void pixels only; check its masks with 'contextnet data check'")
+        raise void_only(data)
+
+
+def void_only(data: SegmentationData) -> DataError:
+    """Make the error that names a split without a labelled pixel, be it by its masks or by what its classes became."""
+    if isinstance(data, Relabelled):
+        return DataError(
+            f"'{data.name}' holds no pixel of a class that becomes one of label set '{data.labels.name}'; "
+            "say under 'classes' what its classes become, or check its masks with 'contextnet data check'"
+        )
+    return DataError(f"'{data.name}' holds void pixels only; check its masks with 'contextnet data check'")
 
 
 def has_labelled_pixel(sample: Sample, data: SegmentationData) -> bool:

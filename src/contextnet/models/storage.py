@@ -8,6 +8,7 @@ known to fill it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from contextnet.errors import WeightsError
+from contextnet.errors import DamagedError, WeightsError
 from contextnet.files import write_atomically
 from contextnet.labels import LabelSet
 from contextnet.models.contextnet import ContextNet
@@ -32,6 +33,7 @@ FORMAT = "contextnet-weights-1"
 NORMALIZATION = {"scale": INPUT_SCALE}
 MAX_HEADER_BYTES = 100_000_000
 _LENGTH_BYTES = 8
+_HIGHEST_PICKLE_PROTOCOL = b"\x05"
 _SHOWN_COMPLAINTS = 8
 _METADATA_KEYS = {"spec", "labels", "normalization", "training", "licence"}
 
@@ -120,20 +122,25 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path, file_format: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what ``write_tensors`` wrote; raises ``WeightsError`` naming the file and what is wrong with it."""
+    """Read what ``write_tensors`` wrote.
+
+    Raises ``DamagedError`` when the bytes are not those that were written, ``WeightsError`` when the file is missing,
+    a pickle or of another format; both name the file.
+    """
     payload = _read_payload(path)
     try:
         tensors = load_tensors(payload)
         metadata = _metadata(payload)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise WeightsError(f"{path}: damaged or hostile safetensors file: {error}; fetch it again") from None
-    if metadata.get("format") != file_format:
-        raise WeightsError(
-            f"{path}: format '{metadata.get('format', 'none')}'; expected '{file_format}', as this project writes it"
-        )
+        raise DamagedError.at(path, f"damaged or hostile safetensors file: {error}", "fetch it again") from None
     claimed = metadata.pop("checksum", "")
-    if claimed != _checksum(tensors, metadata):
-        raise WeightsError(f"{path}: its checksum does not match its content; the file was damaged, fetch it again")
+    is_intact = claimed == _checksum(tensors, metadata)
+    found = metadata.get("format", "none")
+    # A bit may flip in the format as well: only a file that is intact, or knows no checksum, says what it is.
+    if found != file_format and (is_intact or not claimed):
+        raise WeightsError(f"{path}: format '{found}'; expected '{file_format}', as this project writes it")
+    if not is_intact:
+        raise DamagedError.at(path, "its checksum does not match its content", "the file was damaged, fetch it again")
     return tensors, metadata
 
 
@@ -176,23 +183,33 @@ def _read_payload(path: Path) -> bytes:
             file.seek(0)
             return file.read()
     except OSError as error:
+        if error.errno == errno.EIO:
+            raise DamagedError.at(
+                path, f"cannot be read: {error.strerror}", "the disk is failing, fetch it again"
+            ) from None
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _refuse_foreign(path: Path, start: bytes, file_bytes: int) -> None:
     """Refuse what cannot be safetensors: the header's length, then the header, a JSON object.
 
-    The length's own bytes may well look like the mark of a pickle or an archive, so they alone prove nothing.
+    The length's own bytes may well look like the mark of a pickle or an archive, so they alone prove nothing: a file
+    of which the length or the brace is right was safetensors once.
     """
-    header_bytes = int.from_bytes(start[:_LENGTH_BYTES], "little")
-    if header_bytes <= min(MAX_HEADER_BYTES, file_bytes - _LENGTH_BYTES) and start[_LENGTH_BYTES:] == b"{":
-        return
-    if start[:2] in {b"PK", b"\x1f\x8b"} or start[:1] == b"\x80":
-        raise WeightsError(f"{path}: a pickle or archive, which may run code when loaded; only safetensors is read")
     if file_bytes <= _LENGTH_BYTES:
-        raise WeightsError(f"{path}: {file_bytes} bytes long, no safetensors file; fetch it again")
-    raise WeightsError(
-        f"{path}: truncated or no safetensors file: its header would be {header_bytes} of {file_bytes} bytes and JSON"
+        raise DamagedError.at(path, f"{file_bytes} bytes long, no safetensors file", "fetch it again")
+    header_bytes = int.from_bytes(start[:_LENGTH_BYTES], "little")
+    has_length = header_bytes <= min(MAX_HEADER_BYTES, file_bytes - _LENGTH_BYTES)
+    has_brace = start[_LENGTH_BYTES:] == b"{"
+    if has_length and has_brace:
+        return
+    is_pickle = start[:1] == b"\x80" and start[1:2] <= _HIGHEST_PICKLE_PROTOCOL
+    if not (has_length or has_brace) and (is_pickle or start[:2] in {b"PK", b"\x1f\x8b"}):
+        raise WeightsError(f"{path}: a pickle or archive, which may run code when loaded; only safetensors is read")
+    raise DamagedError.at(
+        path,
+        f"truncated or no safetensors file: its header would be {header_bytes} of {file_bytes} bytes and JSON",
+        "fetch it again",
     )
 
 

@@ -18,6 +18,8 @@ from contextnet.labels import LabelSet
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import read_weights
 from contextnet.reporting.run_record import RunRecord
+from contextnet.training.datasets import open_validation_data
+from contextnet.training.recipe.data import DataOptions
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,16 @@ def find_galleries(
     of the recipes. A run whose weights or data are not there is left out with the reason; only data that ``source``
     names and that cannot be opened raises ``DataError``.
     """
-    contenders: dict[tuple[str, str], list[tuple[int, Predictor, SegmentationData]]] = {}
+    contenders: dict[str, list[tuple[int, Predictor, SegmentationData]]] = {}
     reasons = []
     for index, run in enumerate(runs):
-        split = run.recipe.get("data.val_split", "val")
-        place = source or run.recipe.get("data.source", "")
         if source:
-            open_data(source, split)
+            open_data(source, run.data.val_split if run.data else "val")
         try:
-            predictor, data = _open(run, place, split, device)
-            contenders.setdefault((place, split), []).append((index, predictor, data))
+            options = _validated_on(run, source)
+            predictor, data = _open(run, options, device)
+            same = options.model_dump_json(include={"source", "val_split", "labels", "classes"})
+            contenders.setdefault(same, []).append((index, predictor, data))
         except ContextNetError as error:
             reasons.append(f"{run.name}: {error}")
     galleries = []
@@ -94,10 +96,18 @@ def find_galleries(
     return Galleries(tuple(galleries), tuple(reasons))
 
 
-def _open(run: RunRecord, source: str, split: str, device: str) -> tuple[Predictor, SegmentationData]:
+def _validated_on(run: RunRecord, source: str | None) -> DataOptions:
+    """Give the data options of a run's recipe, with ``source`` in place of its own where there is one."""
+    if run.data is None and source is None:
+        raise DataError("its recipe's 'data' cannot be read; give the data with --data")
+    options = run.data or DataOptions(source="")
+    return options if source is None else options.model_copy(update={"source": source})
+
+
+def _open(run: RunRecord, options: DataOptions, device: str) -> tuple[Predictor, SegmentationData]:
     if not run.folder.best_weights.exists():
         raise DataError(f"'{run.folder.best_weights.name}' is missing; the first validation writes it")
-    data = open_data(source, split)
+    data = open_validation_data(options)
     weights = read_weights(run.folder.best_weights)
     if weights.labels.names != data.labels.names:
         raise DataError(

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from contextnet.errors import DataError, RunError, WeightsError
 from contextnet.evaluation.scores import Scores
 from contextnet.reporting.history import History, parse_history
+from contextnet.training.recipe.data import DataOptions
 from contextnet.training.recipe.values import read_values
 from contextnet.training.run_folder import RunFolder
 from contextnet.weights.catalogue import WeightsSummary, summarize_weights
@@ -24,13 +27,15 @@ _SAME_MIOU = 5e-5
 class RunRecord:
     """Everything a report says of one run.
 
-    ``recipe`` maps dotted keys (``optimizer.learning_rate``) to values as text. ``scores`` and ``weights`` are None
-    before the first validation and where their file cannot be used, which ``faults`` then says.
+    ``recipe`` maps dotted keys (``optimizer.learning_rate``) to values as text; ``data`` is its table of that name, or
+    None where this version does not read it. ``scores`` and ``weights`` are None before the first validation and where
+    their file cannot be used, which ``faults`` then says.
     """
 
     name: str
     folder: RunFolder
     recipe: Mapping[str, str]
+    data: DataOptions | None
     history: History
     scores: Scores | None
     weights: WeightsSummary | None
@@ -77,7 +82,7 @@ def read_run(root: Path, name: str) -> RunRecord:
     if not folder.recipe.is_file():
         raise RunError(f"{root}: holds no run ('{folder.recipe.name}' is missing); give the --output of a training")
     faults: list[str] = []
-    recipe = flatten(read_values(folder.recipe))
+    values = read_values(folder.recipe)
     history = _read_history(folder.log, faults)
     scores = _read_scores(folder, faults)
     best = history.best
@@ -86,7 +91,15 @@ def read_run(root: Path, name: str) -> RunRecord:
             f"{folder.scores.name} holds {100 * scores.miou:.2f} % mIoU, but the best validation of {folder.log.name} "
             f"has {100 * best.miou:.2f} %: bars and matrix show the former, curves the latter."
         )
-    return RunRecord(name, folder, recipe, history, scores, _summary(folder, faults), tuple(faults))
+    summary = _summary(folder, faults)
+    return RunRecord(name, folder, flatten(values), _data_options(values), history, scores, summary, tuple(faults))
+
+
+def _data_options(values: Mapping[str, Any]) -> DataOptions | None:
+    try:
+        return DataOptions.model_validate(values.get("data"))
+    except ValidationError:
+        return None
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -15,10 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Logbook:
     """Appends events to a run's log and shows progress; a context manager that closes both.
 
-    Every event carries ``event`` and ``time`` (seconds since the epoch).
+    Every event carries ``event`` and ``time`` (seconds since the epoch). Without a path or a console nothing is
+    written or shown there: of several processes that train together one tells of the run.
     """
 
-    def __init__(self, path: Path, console: Console | None) -> None:
+    def __init__(self, path: Path | None, console: Console | None) -> None:
         self._path = path
         self._console = console
         self._file: TextIO | None = None
@@ -28,7 +29,8 @@ class Logbook:
         self._images = 0
 
     def __enter__(self) -> Logbook:
-        self._file = self._path.open("a", encoding="utf-8")
+        if self._path:
+            self._file = self._path.open("a", encoding="utf-8")
         return self
 
     def __exit__(
@@ -41,9 +43,9 @@ class Logbook:
 
     def write(self, event: str, **values: Any) -> None:
         """Append one event; flushed, so that the log is complete when the process is killed."""
-        assert self._file is not None
-        self._file.write(json.dumps({"event": event, "time": round(time.time(), 3), **values}) + "\n")
-        self._file.flush()
+        if self._file:
+            self._file.write(json.dumps({"event": event, "time": round(time.time(), 3), **values}) + "\n")
+            self._file.flush()
 
     def say(self, text: str) -> None:
         """Print a line above the progress bar."""

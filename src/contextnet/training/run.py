@@ -3,39 +3,61 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from contextnet.data.batches import DecodedSplit
+from contextnet.data.decoding import DecodedSplit
 from contextnet.errors import RunError, TrainingError
-from contextnet.models.contextnet import ContextNet
+from contextnet.models.contextnet import ContextNet, NetworkOutput
 from contextnet.spec import ContextNetSpec
 from contextnet.training.averaging import start_average
-from contextnet.training.checkpoint import Progress, load_state
+from contextnet.training.checkpoint import Checkpoints, Progress, load_state
+from contextnet.training.distributed import ALONE, Ranks, part_of, value_of_first
 from contextnet.training.losses.segmentation import SegmentationLoss, build_loss
 from contextnet.training.losses.teacher import Teacher, load_teacher
 from contextnet.training.optimizer import build_optimizer
 from contextnet.training.recipe.recipe import Recipe
-from contextnet.training.run_folder import RunFolder
+from contextnet.training.synchronized_norm import synchronize_batch_norm
+from contextnet.training.transfer import TransferReport, load_transfer
 
 
 @dataclass
 class TrainingRun:
-    """The parts of a run that change as it goes."""
+    """The parts of a run that change as it goes.
+
+    ``forward`` is the network, compiled where the recipe says so. ``scaler`` scales the loss in float16 and passes it
+    through otherwise. ``transfer`` says which tensors the network started from, where it did not start anew.
+    """
 
     recipe: Recipe
     network: ContextNet
+    forward: Callable[[Tensor], NetworkOutput]
     averaged: dict[str, Tensor] | None
     optimizer: Optimizer
+    scaler: GradScaler
     loss: SegmentationLoss
     teacher: Teacher | None
+    transfer: TransferReport | None
     device: torch.device
+    ranks: Ranks
     progress: Progress
     steps_per_epoch: int
-    nonfinite_in_a_row: int = 0
+    started_s: float
+
+    @property
+    def seconds(self) -> float:
+        """Seconds trained over all the times that the run was started."""
+        return time.monotonic() - self.started_s
 
     @property
     def total_steps(self) -> int:
@@ -43,54 +65,106 @@ class TrainingRun:
         return self.steps_per_epoch * self.recipe.epochs
 
 
-def start_run(recipe: Recipe, split: DecodedSplit, device: torch.device) -> TrainingRun:
+def start_run(recipe: Recipe, split: DecodedSplit, device: torch.device, ranks: Ranks = ALONE) -> TrainingRun:
     """Build network, optimizer and loss of a recipe, seeded, before the first step.
 
     An epoch leaves out the last samples where they do not fill a batch. Raises ``TrainingError`` when the batches are
-    too small for batch norm or the warm-up is longer than the run.
+    too small for batch norm or cannot be shared out evenly, when the warm-up is longer than the run, and when the
+    network is to be compiled without a compiler.
     """
     torch.manual_seed(recipe.seed)
     network = ContextNet(recipe.network.spec(split.labels.num_classes))
-    _refuse_single_values(recipe, network.spec, len(split))
-    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = start_average(network) if recipe.ema_decay else None
-    optimizer = build_optimizer(network, recipe.optimizer)
-    loss = build_loss(recipe.loss, split.labels, split.pixel_counts, device)
-    teacher = load_teacher(recipe.loss.distillation, split.labels, device)
+    _refuse_uneven_parts(recipe, len(split), ranks)
+    _refuse_single_values(recipe, network.spec, len(split), ranks)
+    transfer = load_transfer(recipe.init_from, network, split.labels) if recipe.init_from else None
+    execution = recipe.execution
+    if execution.sync_batch_norm:
+        network = cast(ContextNet, synchronize_batch_norm(network, ranks))
+    network = network.to(device)
+    if execution.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = max(1, len(split) // recipe.batch_size)
-    run = TrainingRun(recipe, network, averaged, optimizer, loss, teacher, device, Progress(), steps)
-    if recipe.schedule.warmup_steps >= run.total_steps:
-        raise TrainingError(
-            f"'schedule.warmup_steps' is {recipe.schedule.warmup_steps}, but {recipe.epochs} epochs of {len(split)} "
-            f"samples are only {run.total_steps} steps; lower it or train for more epochs"
-        )
-    return run
+    _refuse_long_warmup(recipe, steps, len(split))
+    return TrainingRun(
+        recipe,
+        network,
+        _compiled(network, device) if execution.compile else network,
+        start_average(network) if recipe.ema_decay else None,
+        build_optimizer(network, recipe.optimizer),
+        GradScaler(device.type, enabled=execution.precision == "float16"),
+        build_loss(recipe.loss, split.labels, split.pixel_counts, device),
+        load_teacher(recipe.loss.distillation, split.labels, device),
+        transfer,
+        device,
+        ranks,
+        Progress(),
+        steps,
+        time.monotonic(),
+    )
 
 
-def resume_run(recipe: Recipe, split: DecodedSplit, device: torch.device, folder: RunFolder) -> TrainingRun:
-    """Build a run and bring it to where the folder's state file left it.
+def resume_run(
+    recipe: Recipe,
+    split: DecodedSplit,
+    device: torch.device,
+    checkpoints: Checkpoints,
+    say: Callable[[str], None],
+    ranks: Ranks = ALONE,
+) -> TrainingRun:
+    """Build a run and bring it to where its newest sound state left it; ``say`` is told of damaged ones.
 
-    Raises ``WeightsError`` for a damaged file, and ``RunError`` where the recipe or the data makes other steps than
-    those that were taken.
+    Raises ``WeightsError`` where every state is damaged, and ``RunError`` where the recipe or the data makes other
+    steps than those that were taken.
     """
-    run = start_run(recipe, split, device)
-    run.progress = load_state(folder.last_state, run.network, run.averaged, run.optimizer)
-    if run.progress.epoch > recipe.epochs:
+    # The state holds every weight, so that those which the run once started from are not needed again.
+    run = start_run(recipe.model_copy(update={"init_from": None}), split, device, ranks)
+    run.recipe = recipe
+    path = value_of_first(checkpoints.newest_sound(say) if ranks.is_first else Path(), ranks)
+    run.progress = progress = load_state(path, run.network, run.averaged, run.optimizer)
+    if run.scaler.is_enabled() and progress.loss_scale is not None:
+        scale = {"scale": progress.loss_scale, "_growth_tracker": progress.scale_growth}
+        run.scaler.load_state_dict(run.scaler.state_dict() | scale)
+    run.started_s = time.monotonic() - progress.seconds
+    if progress.epoch > recipe.epochs:
         raise RunError(
-            f"{folder.last_state}: already has {run.progress.epoch} epochs, more than the {recipe.epochs} asked for; "
-            f"give 'epochs' of {run.progress.epoch} or more"
+            f"{path}: already has {progress.epoch} epochs, more than the {recipe.epochs} asked for; "
+            f"give 'epochs' of {progress.epoch} or more"
         )
-    if run.progress.step != run.progress.epoch * run.steps_per_epoch:
+    if not 0 <= progress.step - progress.epoch * run.steps_per_epoch <= run.steps_per_epoch:
         raise RunError(
-            f"{folder.last_state}: {run.progress.epoch} epochs took {run.progress.step} steps, but an epoch now has "
+            f"{path}: {progress.epoch} whole epochs and {progress.step} steps, but an epoch now has "
             f"{run.steps_per_epoch}; resume with the run's own 'batch_size' and data"
         )
     return run
 
 
-def _refuse_single_values(recipe: Recipe, spec: ContextNetSpec, num_samples: int) -> None:
+def _compiled(network: ContextNet, device: torch.device) -> Callable[[Tensor], NetworkOutput]:
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        raise TrainingError(
+            f"'execution.compile' needs a C++ compiler, and there is no '{compiler}'; install one, or set it to false"
+        )
+    return cast(Callable[[Tensor], NetworkOutput], torch.compile(network))
+
+
+def _refuse_uneven_parts(recipe: Recipe, num_samples: int, ranks: Ranks) -> None:
+    part_of(min(recipe.batch_size, num_samples), ranks, recipe.execution.accumulation)
+
+
+def _refuse_long_warmup(recipe: Recipe, steps_per_epoch: int, num_samples: int) -> None:
+    total = steps_per_epoch * recipe.epochs
+    if recipe.schedule.warmup_steps >= total:
+        raise TrainingError(
+            f"'schedule.warmup_steps' is {recipe.schedule.warmup_steps}, but {recipe.epochs} epochs of {num_samples} "
+            f"samples are only {total} steps; lower it or train for more epochs"
+        )
+
+
+def _refuse_single_values(recipe: Recipe, spec: ContextNetSpec, num_samples: int, ranks: Ranks) -> None:
     """Raise ``TrainingError`` where batch norm would get a single value a channel, which has no variance."""
-    images = min(recipe.batch_size, num_samples)
+    images = min(recipe.batch_size, num_samples) // recipe.execution.accumulation
+    if not recipe.execution.sync_batch_norm:
+        images //= ranks.world_size
     cells = 1
     if not recipe.network.pyramid_pooling:
         cells = math.prod(-(-side // spec.size_multiple) for side in recipe.augmentation.crop_hw)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from contextnet.errors import RunError
+from contextnet.files import leftovers
 
-_RESULTS = ("last.safetensors", "last.state.safetensors", "best.safetensors")
-_NAMES = ("recipe.yaml", "log.jsonl", "last.safetensors", "last.state.safetensors", "best.safetensors", "scores.json")
+_RESULTS = ("last.safetensors", "best.safetensors")
+_NAMES = ("recipe.yaml", "log.jsonl", *_RESULTS, "scores.json")
+_EVENTS = "events.out.tfevents.*"
+_STATES = "step-*.safetensors"
+_STATE = re.compile(r"step-([0-9]{8,})\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,9 @@ class RunFolder:
         return self.root / "last.safetensors"
 
     @property
-    def last_state(self) -> Path:
-        """Everything that resuming needs."""
-        return self.root / "last.state.safetensors"
+    def states(self) -> Path:
+        """The folder of the newest training states, each with everything that resuming needs."""
+        return self.root / "states"
 
     @property
     def best_weights(self) -> Path:
@@ -46,6 +53,20 @@ class RunFolder:
     def scores(self) -> Path:
         """The scores of the best weights."""
         return self.root / "scores.json"
+
+    def state(self, step: int) -> Path:
+        """The training state after ``step`` steps."""
+        return self.states / f"step-{step:08d}.safetensors"
+
+    def state_files(self) -> tuple[Path, ...]:
+        """Give the states that are there, the newest step first; other files are passed over."""
+        steps = [int(match[1]) for path in self.states.glob(_STATES) if (match := _STATE.fullmatch(path.name))]
+        paths = [self.state(step) for step in sorted(set(steps), reverse=True)]
+        return tuple(path for path in paths if path.is_file())
+
+    def state_leftovers(self) -> tuple[Path, ...]:
+        """Give what killed processes left of states that they were writing."""
+        return leftovers(self.states, _STATES)
 
 
 def check_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
@@ -59,12 +80,16 @@ def check_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
     if root.exists() and not root.is_dir():
         raise RunError(f"{root}: is a file; give a folder for the run")
     folder = RunFolder(root)
-    if resume and not folder.last_state.exists():
-        raise RunError(f"{root}: holds no run to resume ('{folder.last_state.name}' is missing)")
-    present = [name for name in _RESULTS if (root / name).exists()]
+    states = folder.state_files()
+    if resume and not states:
+        raise RunError(
+            f"{root}: holds no run to resume (no '{folder.states.name}/{_STATES}'); start it without --resume"
+        )
+    present = [path for path in (*(root / name for name in _RESULTS), *states) if path.exists()]
     if present and not (resume or overwrite):
         raise RunError(
-            f"{root}: already holds a run ('{present[0]}'); go on with --resume or start anew with --overwrite"
+            f"{root}: already holds a run ('{present[0].relative_to(root)}'); "
+            "go on with --resume or start anew with --overwrite"
         )
     return folder
 
@@ -72,15 +97,29 @@ def check_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
 def prepare_run_folder(root: Path, *, resume: bool, overwrite: bool) -> RunFolder:
     """Check the folder as ``check_run_folder`` does, then make it ready for a run.
 
-    A run that starts anew removes the files of the old one, or what one left that never finished an epoch, and nothing
-    else. Raises ``RunError`` also when it cannot be made.
+    A run that starts anew removes the files of the old one, or what one left that never finished an epoch; every run
+    removes what a killed one left half-written; nothing else goes. Raises ``RunError`` also when the folder cannot be
+    made or a file not be removed.
     """
     folder = check_run_folder(root, resume=resume, overwrite=overwrite)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{root}: cannot be made: {error.strerror}") from None
+    remove_files(folder.state_leftovers())
+    for name in _NAMES:
+        remove_files(leftovers(root, name))
     if not resume:
-        for name in _NAMES:
-            (root / name).unlink(missing_ok=True)
+        remove_files((*(root / name for name in _NAMES), *root.glob(_EVENTS), *folder.state_files()))
+        with suppress(OSError):  # it may be missing, or hold files of others
+            folder.states.rmdir()
     return folder
+
+
+def remove_files(paths: Iterable[Path]) -> None:
+    """Remove files, which may be gone already; raises ``RunError`` naming the first that cannot be."""
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be removed: {error.strerror}; remove it, or give another folder") from None

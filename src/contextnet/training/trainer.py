@@ -1,4 +1,4 @@
-"""The training loop: decode, augment, step, validate, save; reads from top to bottom."""
+"""The training loop: draw, step, validate, save; reads from top to bottom."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ import time
 from dataclasses import dataclass, replace
 
 import torch
-from torch.nn.utils import get_total_norm
 
-from contextnet.data.batches import Batch, DecodedSplit, draw_batch, epoch_order, generator_for
+from contextnet.data.batches import draw_batch, epoch_order, generator_for
+from contextnet.data.decoding import DecodedSplit
 from contextnet.data.sample import SegmentationData
 from contextnet.errors import TrainingError
 from contextnet.files import write_text
-from contextnet.training.averaging import update_average
-from contextnet.training.checkpoint import save_state
+from contextnet.training.allocator import retain_freed_memory
+from contextnet.training.checkpoint import Checkpoints
+from contextnet.training.distributed import ALONE, Ranks, any_rank, part_of
 from contextnet.training.logbook import Logbook
 from contextnet.training.recipe.recipe import Recipe, write_recipe
 from contextnet.training.run import TrainingRun, resume_run, start_run
 from contextnet.training.run_folder import RunFolder
-from contextnet.training.schedule import Schedule, constant, cosine, poly, rate_at
+from contextnet.training.step import learning_rate_at, take_step
+from contextnet.training.stopping import Stopped, StopRequest, heed_signals
+from contextnet.training.tensorboard import TensorBoard, open_tensorboard
 from contextnet.training.validation import validate
 
 AUGMENTATION_STREAM = 1
 NETWORK_STREAM = 2
+"""The first of the streams that dropout draws from, one for each process."""
+BOARD_INTERVAL = 10
+"""Steps between two points of TensorBoard's curves."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended: epochs done, and mIoU and epoch of the best validation."""
+    """How a run ended: epochs done, mIoU and epoch of the best validation, and the signal that stopped it, if any."""
 
     epochs: int
     best_miou: float
     best_epoch: int
     seconds: float
+    stopped_by: int | None = None
 
 
 def train(
@@ -45,139 +52,166 @@ def train(
     *,
     resume: bool = False,
     device: str | torch.device = "cpu",
+    ranks: Ranks = ALONE,
     command: str = "",
 ) -> TrainingResult:
     """Train the recipe's network on a decoded split and leave its files in ``folder``.
 
     The validated and saved weights are the averaged ones where the recipe averages. ``command`` is noted in the
-    weights' metadata. The resolved recipe is written once the run can start. Raises ``TrainingError`` when too many
-    steps in a row have a loss that is not finite, and when a batch does not fit into memory or is too small for batch
-    norm; ``RunError`` or ``WeightsError`` when there is nothing that can be resumed.
+    weights' metadata. The resolved recipe is written once the run can start. SIGTERM and SIGINT end the run after the
+    step that is under way, with its state saved. Every process of a distributed run calls this with its ``ranks``; the
+    first one writes. Raises ``TrainingError`` when too many steps in a row have a loss that is not finite, when a batch
+    does not fit into memory or is too small for batch norm, and when another process of the run has ended; ``RunError``
+    or ``WeightsError`` when there is nothing that can be resumed.
     """
     for fault in split.skipped:
         logbook.say(f"skipped: {fault}")
     place = torch.device(device)
-    run = resume_run(recipe, split, place, folder) if resume else start_run(recipe, split, place)
-    write_text(folder.recipe, write_recipe(recipe))
-    logbook.write("start", step=run.progress.step, total_steps=run.total_steps, skipped_samples=list(split.skipped))
+    checkpoints = Checkpoints(folder.root, recipe.checkpoints.keep)
+    if resume:
+        run = resume_run(recipe, split, place, checkpoints, logbook.say, ranks)
+    else:
+        run = start_run(recipe, split, place, ranks)
+    if ranks.is_first:
+        write_text(folder.recipe, write_recipe(recipe))
+    _announce(run, split, logbook)
+    retain_freed_memory(place.type == "cpu")
+    events = open_tensorboard(folder.root, enabled=recipe.tensorboard and ranks.is_first, step=run.progress.step)
+    with heed_signals() as request, events as board:
+        try:
+            while True:
+                if _is_validation_due(run):
+                    validate(run, validation, split, folder, logbook, board, request, command)
+                    _save(run, checkpoints)
+                if run.progress.epoch == recipe.epochs:
+                    return _result(run)
+                _train_epoch(run, split, checkpoints, logbook, board, request)
+                if run.progress.epoch % recipe.checkpoints.every_epochs == 0 or _is_validation_due(run):
+                    _save(run, checkpoints)
+        except Stopped as stopped:
+            logbook.say(f"stopped at step {run.progress.step} of {run.total_steps}; go on with --resume")
+            return _result(run, stopped.signal_number)
+
+
+def _announce(run: TrainingRun, split: DecodedSplit, logbook: Logbook) -> None:
+    if run.transfer:
+        for line in run.transfer.lines():
+            logbook.say(line)
+    logbook.write(
+        "start",
+        step=run.progress.step,
+        total_steps=run.total_steps,
+        processes=run.ranks.world_size,
+        skipped_samples=list(split.skipped),
+        transfer=run.transfer.to_json() if run.transfer else None,
+    )
     logbook.start_bar(run.total_steps, run.progress.step)
-    clock = _Clock(run.progress.seconds)
-    while True:
-        if _is_validation_due(run):
-            validate(run, validation, split, folder, logbook, command)
-            run.progress = replace(run.progress, seconds=clock.seconds())
-            save_state(folder.last_state, run.network, run.averaged, run.optimizer, run.progress)
-        if run.progress.epoch == recipe.epochs:
-            break
-        loss = _train_epoch(run, split, logbook)
-        run.progress = replace(run.progress, epoch=run.progress.epoch + 1, seconds=clock.seconds())
-        logbook.write(
-            "epoch",
-            epoch=run.progress.epoch,
-            step=run.progress.step,
-            loss=loss if math.isfinite(loss) else None,
-            seconds=round(run.progress.seconds, 1),
-            skipped_steps=run.progress.skipped_steps,
-        )
-        save_state(folder.last_state, run.network, run.averaged, run.optimizer, run.progress)
-    return TrainingResult(run.progress.epoch, run.progress.best_miou, run.progress.best_epoch, run.progress.seconds)
+
+
+def _result(run: TrainingRun, stopped_by: int | None = None) -> TrainingResult:
+    done = run.progress
+    return TrainingResult(done.epoch, done.best_miou, done.best_epoch, run.seconds, stopped_by)
 
 
 def _is_validation_due(run: TrainingRun) -> bool:
     """Tell whether the epochs done ask for a validation that was not made, also by a run that was stopped in it."""
     epoch = run.progress.epoch
+    at_epochs_end = run.progress.step == epoch * run.steps_per_epoch
     at_interval = epoch > 0 and epoch % run.recipe.validate_every == 0
-    return run.progress.validated_epoch != epoch and (at_interval or epoch == run.recipe.epochs)
+    is_asked_for = at_interval or epoch == run.recipe.epochs
+    return at_epochs_end and is_asked_for and run.progress.validated_epoch != epoch
 
 
-class _Clock:
-    """Seconds of a run over all its sessions."""
+def _save(run: TrainingRun, checkpoints: Checkpoints) -> None:
+    """Save the state of the run as it is; the first process writes for all, which have the same."""
+    run.progress = replace(run.progress, seconds=run.seconds)
+    if run.scaler.is_enabled():
+        scale = run.scaler.state_dict()
+        run.progress = replace(run.progress, loss_scale=scale["scale"], scale_growth=scale["_growth_tracker"])
+    if run.ranks.is_first:
+        checkpoints.save(run.network, run.averaged, run.optimizer, run.progress)
 
-    def __init__(self, seconds_before: float) -> None:
-        self._origin = time.monotonic() - seconds_before
 
-    def seconds(self) -> float:
-        return time.monotonic() - self._origin
+def _train_epoch(
+    run: TrainingRun,
+    split: DecodedSplit,
+    checkpoints: Checkpoints,
+    logbook: Logbook,
+    board: TensorBoard,
+    request: StopRequest,
+) -> None:
+    """Take the steps of the epoch that are still to be taken, and note the mean loss of those that counted.
 
-
-def _train_epoch(run: TrainingRun, split: DecodedSplit, logbook: Logbook) -> float:
-    """Take the steps of one epoch; give the mean loss of those that counted."""
-    recipe, epoch = run.recipe, run.progress.epoch
+    Raises ``Stopped`` after the step in which a signal came, with the state saved.
+    """
+    recipe, ranks, epoch = run.recipe, run.ranks, run.progress.epoch
     run.network.train()
     order = epoch_order(len(split), recipe.seed, epoch).tolist()
-    losses = []
-    for index in range(run.steps_per_epoch):
-        step = run.progress.step
+    first_step = epoch * run.steps_per_epoch
+    began_s, began_at = time.monotonic(), run.progress.step
+    for index in range(run.progress.step - first_step, run.steps_per_epoch):
         indices = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
-        loss = _step_on(run, split, indices)
-        if loss is not None:
-            losses.append(loss)
-        run.progress = replace(run.progress, step=step + 1)
-        newest = losses[-1] if losses else math.nan
-        logbook.advance(step + 1, f"epoch {epoch + 1}/{recipe.epochs}, loss {newest:.3f}", len(indices))
-    return sum(losses) / len(losses) if losses else math.nan
+        _count_step(run, _step_on(run, split, indices), len(indices), logbook, board)
+        if any_rank(request.signal_number is not None, ranks):
+            _save(run, checkpoints)
+            raise Stopped(request.signal_number)
+        if recipe.checkpoints.every_steps and run.progress.step % recipe.checkpoints.every_steps == 0:
+            _save(run, checkpoints)
+    images = (run.progress.step - began_at) * min(recipe.batch_size, len(split))
+    _finish_epoch(run, images / max(1e-9, time.monotonic() - began_s), logbook, board)
+
+
+def _count_step(run: TrainingRun, loss: float | None, num_images: int, logbook: Logbook, board: TensorBoard) -> None:
+    done = run.progress
+    loss_sum, loss_count = (
+        (done.loss_sum, done.loss_count) if loss is None else (done.loss_sum + loss, done.loss_count + 1)
+    )
+    run.progress = replace(done, step=done.step + 1, loss_sum=loss_sum, loss_count=loss_count)
+    shown = math.nan if loss is None else loss
+    logbook.advance(run.progress.step, f"epoch {done.epoch + 1}/{run.recipe.epochs}, loss {shown:.3f}", num_images)
+    if run.progress.step % BOARD_INTERVAL == 0:
+        rate = learning_rate_at(run.recipe, done.step, run.total_steps)
+        board.scalars({"step/loss": shown, "step/learning_rate": rate}, run.progress.step)
+
+
+def _finish_epoch(run: TrainingRun, images_per_s: float, logbook: Logbook, board: TensorBoard) -> None:
+    """Count the epoch as done, and note the mean loss of its steps that counted."""
+    done = run.progress
+    loss = done.loss_sum / done.loss_count if done.loss_count else None
+    run.progress = replace(done, epoch=done.epoch + 1, seconds=run.seconds, loss_sum=0.0, loss_count=0)
+    logbook.write(
+        "epoch",
+        epoch=run.progress.epoch,
+        step=done.step,
+        loss=loss,
+        learning_rate=learning_rate_at(run.recipe, done.step - 1, run.total_steps),
+        seconds=round(run.seconds, 1),
+        images_per_s=round(images_per_s, 2),
+        skipped_steps=done.skipped_steps,
+    )
+    board.scalars({"epoch/loss": math.nan if loss is None else loss, "epoch/images_per_s": images_per_s}, done.step)
 
 
 def _step_on(run: TrainingRun, split: DecodedSplit, indices: list[int]) -> float | None:
-    """Draw the batch of the next step and take it; memory that does not suffice is said in the recipe's terms."""
+    """Draw this process's part of the next batch and step; memory that does not suffice is said in the recipe's terms.
+
+    The random numbers are those of the whole batch, so that it is the same batch however many processes share it.
+    """
     recipe, step = run.recipe, run.progress.step
-    generator = generator_for(recipe.seed, step, stream=AUGMENTATION_STREAM, device=run.device)
     crop_hw = recipe.augmentation.crop_hw
+    part = part_of(len(indices), run.ranks, recipe.execution.accumulation)
+    generator = generator_for(recipe.seed, step, stream=AUGMENTATION_STREAM, device=run.device)
+    # Dropout draws from the global generator; seeding it by the step makes every step repeatable by itself.
+    dropout = generator_for(recipe.seed, step, stream=NETWORK_STREAM + run.ranks.rank)
     try:
-        batch = draw_batch(split, indices, crop_hw, recipe.augmentation.ranges(), generator)
-        # Dropout draws from the global generator; seeding it by the step makes every step repeatable by itself.
-        torch.manual_seed(generator_for(recipe.seed, step, stream=NETWORK_STREAM).initial_seed())
+        batch = draw_batch(split, indices, crop_hw, recipe.augmentation.ranges(), generator, part)
+        torch.manual_seed(dropout.initial_seed())
         return take_step(run, batch, step)
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise TrainingError(
-            f"step {step}: a batch of {len(indices)} crops of {crop_hw[0]}×{crop_hw[1]} (height × width) does not fit "
-            f"into the memory of '{run.device}'; lower 'batch_size' or 'augmentation.crop_hw'"
+            f"step {step}: a batch of {len(range(*part.indices(len(indices))))} crops of {crop_hw[0]}×{crop_hw[1]} "
+            f"(height × width) does not fit into the memory of '{run.device}'; lower 'batch_size' or "
+            "'augmentation.crop_hw', or raise 'execution.accumulation'"
         ) from error
-
-
-def take_step(run: TrainingRun, batch: Batch, step: int) -> float | None:
-    """Take one optimizer step and give its loss, or None where loss or gradient is not finite: nothing changes then."""
-    recipe = run.recipe
-    rate = rate_at(step, run.total_steps, recipe.schedule.warmup_steps, schedule_of(recipe))
-    for group in run.optimizer.param_groups:
-        group["lr"] = recipe.optimizer.learning_rate * rate
-    # A forward pass moves the batch norm's running statistics, also one that ends in NaN.
-    statistics = [buffer.clone() for buffer in run.network.buffers()]
-    images = batch.images.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=recipe.execution.precision == "bfloat16"):
-        output = run.network(images)
-        taught = run.teacher.loss(images, output.scores) if run.teacher else None
-    loss = run.loss(output, batch.labels)
-    loss = loss if taught is None else loss + taught
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    gradients = [p.grad for p in run.network.parameters() if p.grad is not None]
-    value, norm = torch.stack([loss.detach(), get_total_norm(gradients)]).tolist()
-    if not (math.isfinite(value) and math.isfinite(norm)):
-        for buffer, before in zip(run.network.buffers(), statistics, strict=True):
-            buffer.copy_(before)
-        _count_nonfinite(run, step)
-        return None
-    run.nonfinite_in_a_row = 0
-    run.optimizer.step()
-    if run.averaged is not None and recipe.ema_decay:
-        update_average(run.averaged, run.network, recipe.ema_decay, step)
-    return float(value)
-
-
-def schedule_of(recipe: Recipe) -> Schedule:
-    """Give the schedule that a recipe names."""
-    schedules = {"poly": poly(recipe.schedule.power), "cosine": cosine(), "constant": constant()}
-    return schedules[recipe.schedule.kind]
-
-
-def _count_nonfinite(run: TrainingRun, step: int) -> None:
-    run.nonfinite_in_a_row += 1
-    run.progress = replace(run.progress, skipped_steps=run.progress.skipped_steps + 1)
-    if run.nonfinite_in_a_row >= run.recipe.max_nonfinite_steps:
-        raise TrainingError(
-            f"the loss or its gradient was NaN or infinite in {run.nonfinite_in_a_row} steps in a row, to step {step} "
-            "('max_nonfinite_steps'); lower 'optimizer.learning_rate' or train in float32"
-        )

@@ -6,37 +6,61 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from contextnet.data.batches import DecodedSplit
+from contextnet.data.decoding import DecodedSplit
 from contextnet.data.sample import SegmentationData
-from contextnet.evaluation.evaluator import evaluate
 from contextnet.evaluation.scores import Scores
 from contextnet.files import write_json
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import Weights, load_strictly, write_weights
+from contextnet.training.distributed import evaluate_together
 from contextnet.training.logbook import Logbook
 from contextnet.training.run import TrainingRun
 from contextnet.training.run_folder import RunFolder
+from contextnet.training.stopping import Stopped, StopRequest
+from contextnet.training.tensorboard import MAX_PICTURES, TensorBoard
 
 
 def validate(
-    run: TrainingRun, data: SegmentationData, split: DecodedSplit, folder: RunFolder, logbook: Logbook, command: str
+    run: TrainingRun,
+    data: SegmentationData,
+    split: DecodedSplit,
+    folder: RunFolder,
+    logbook: Logbook,
+    board: TensorBoard,
+    request: StopRequest,
+    command: str,
 ) -> None:
-    """Score the weights, the averaged ones if there are any, and keep them as last and, if they are, as best."""
+    """Score the weights, the averaged ones if there are any, and keep them as last and, if they are, as best.
+
+    The images are shared out among the processes; every one gets the scores, and the first writes. Raises ``Stopped``
+    between two images when a process is asked to stop.
+    """
     tensors = run.averaged if run.averaged is not None else run.network.state_dict()
     network = ContextNet(run.network.spec)
     load_strictly(network, tensors, "averaged weights")
-    scores = evaluate(NetworkPredictor(network, run.device), data).scores
-    epoch = run.progress.epoch
+    predictor = NetworkPredictor(network, run.device)
+
+    def heed(done: int, total: int) -> None:
+        if request.signal_number is not None:
+            raise Stopped(request.signal_number)
+
+    scores = evaluate_together(predictor, data, run.ranks, heed).scores
+    epoch, is_best = run.progress.epoch, scores.miou > run.progress.best_miou
     accuracy = scores.pixel_accuracy
     logbook.write("validation", epoch=epoch, miou=scores.miou, pixel_accuracy=accuracy, iou=_class_iou(scores))
-    training = _summary(run, split, data, scores, command)
-    weights = Weights(network.spec, split.labels, network.state_dict(), training, split.licence)
-    if scores.miou > run.progress.best_miou:
+    board.validation(scores, run.progress.step)
+    board.pictures([data[i] for i in range(min(MAX_PICTURES, len(data)))], predictor, split.labels, run.progress.step)
+    if is_best:
         run.progress = replace(run.progress, best_miou=scores.miou, best_epoch=epoch)
-        write_weights(folder.best_weights, weights)
-        write_json(folder.scores, scores.to_json())
-    write_weights(folder.last_weights, weights)
+    if run.ranks.is_first:
+        weights = Weights(
+            network.spec, split.labels, network.state_dict(), _summary(run, split, data, scores, command), split.licence
+        )
+        if is_best:
+            write_weights(folder.best_weights, weights)
+            write_json(folder.scores, scores.to_json())
+        write_weights(folder.last_weights, weights)
     run.progress = replace(run.progress, validated_epoch=epoch)
     logbook.say(f"epoch {epoch}: mIoU {scores.miou:.4f} on {data.name}, best {run.progress.best_miou:.4f}")
 

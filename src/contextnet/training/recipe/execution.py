@@ -26,7 +26,12 @@ class ExecutionOptions(Options):
 
 
 class CheckpointOptions(Options):
-    """How often the training state is saved beside the end of each epoch, and how many states are kept."""
+    """When the training state is saved, and how many states are kept.
 
+    It is saved after every ``every_epochs`` epochs, after each validation, when the run stops, and, where the epochs
+    are long, after every ``every_steps`` steps.
+    """
+
+    every_epochs: Count = 1
     every_steps: Count | None = None
     keep: Annotated[int, Field(ge=1, le=1000)] = 3

@@ -1,0 +1,68 @@
+"""What a command on the GPU did, as a table in Markdown and as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scripts.gpu.child import STOPPED_CODE, Ending
+from scripts.gpu.plan import Need, Standing
+
+HEADINGS = ("training", "epochs", "best mIoU %", "images/s", "seconds", "GPU busy %", "outcome")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A training of the queue after a command: what became of it, and its ending where it was run.
+
+    ``busy_share`` is the GPU's, 0…1, or None where it is unknown.
+    """
+
+    name: str
+    standing: Standing
+    total_epochs: int
+    text: str
+    ending: Ending | None = None
+    busy_share: float | None = None
+    has_failed: bool = False
+
+
+def outcome_of(
+    name: str, standing: Standing, total_epochs: int, need: Need, ending: Ending, busy_share: float | None
+) -> Outcome:
+    """Say how a training ended; ``need`` is what it needs now."""
+    has_failed = False
+    if need is Need.NOTHING and (ending.exit_code == 0 or ending.hit_limit):
+        text = "finished"
+    elif ending.hit_limit and need is Need.RESUME:
+        text = "stopped, goes on" if ending.exit_code == STOPPED_CODE else f"cut off ({ending.exit_code}), goes on"
+    elif ending.hit_limit and need is Need.START:
+        text = "stopped before its first state"
+    else:
+        text, has_failed = f"failed with exit code {ending.exit_code}", True
+    return Outcome(name, standing, total_epochs, text, ending, busy_share, has_failed)
+
+
+def render_report(outcomes: Sequence[Outcome], left_out: Sequence[str]) -> str:
+    """Write the table, the last lines of each training that failed, and what did not fit into what goes back."""
+    rows = [HEADINGS, ("---", *["--:"] * 5, "---"), *(_row(outcome) for outcome in outcomes)]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    for outcome in outcomes:
+        if outcome.has_failed and outcome.ending:
+            lines += ["", f"{outcome.name}, its last lines:", ""]
+            lines += [f"    {line}" for line in outcome.ending.last_lines]
+    lines += ["", *(f"left out for want of space: {name}" for name in left_out)] if left_out else []
+    return "\n".join(lines) + "\n"
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    standing, ending = outcome.standing, outcome.ending
+    return (
+        outcome.name,
+        f"{standing.epochs}/{outcome.total_epochs}",
+        "–" if standing.best_miou is None else f"{100 * standing.best_miou:.2f}",
+        "–" if ending is None or standing.images_per_s is None else f"{standing.images_per_s:.0f}",
+        "–" if ending is None else f"{ending.seconds:.0f}",
+        "–" if outcome.busy_share is None else f"{100 * outcome.busy_share:.0f}",
+        outcome.text,
+    )

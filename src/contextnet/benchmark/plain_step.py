@@ -1,0 +1,81 @@
+"""The plain way to a batch, for comparison: each image scaled, cut, flipped and recoloured by itself in NumPy.
+
+It draws from the same ranges as ``contextnet.data.augmentation`` and does the same to an image, one operation after the
+other, as training scripts usually do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from contextnet.data.augmentation import AugmentationRanges
+from contextnet.data.batches import Batch
+from contextnet.data.decoding import DecodedSplit
+from contextnet.labels import IGNORE_INDEX
+
+Pixels = NDArray[np.uint8]
+GREY = np.array((0.299, 0.587, 0.114), np.float32)
+
+
+def draw_plain_batch(
+    split: DecodedSplit,
+    indices: Sequence[int],
+    crop_hw: tuple[int, int],
+    ranges: AugmentationRanges,
+    random: np.random.Generator,
+) -> Batch:
+    """Augment the samples ``indices`` one by one: float images (N, 3, H, W) of 0…255, int64 labels (N, H, W)."""
+    images, masks = [], []
+    for index in indices:
+        image_HW3 = split.images[index].permute(1, 2, 0).numpy()
+        cut, mask = _scale_and_cut(image_HW3, split.masks[index].numpy(), crop_hw, ranges, random)
+        if random.random() < ranges.flip:
+            cut, mask = cut[:, ::-1], mask[:, ::-1]
+        images.append(_recolor(cut, ranges, random).transpose(2, 0, 1))
+        masks.append(mask.astype(np.int64))
+    return Batch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)))
+
+
+def _scale_and_cut(
+    image_HW3: Pixels,
+    mask_HW: Pixels,
+    crop_hw: tuple[int, int],
+    ranges: AugmentationRanges,
+    random: np.random.Generator,
+) -> tuple[Pixels, Pixels]:
+    """Resize by a random factor, fill up to the crop's size with the edge and void, and cut at a random place."""
+    low, high = ranges.scale
+    scale = low * (high / low) ** random.random()
+    height, width = (max(1, round(side * scale)) for side in mask_HW.shape)
+    image = np.asarray(Image.fromarray(image_HW3).resize((width, height), Image.Resampling.BILINEAR))
+    mask = np.asarray(Image.fromarray(mask_HW).resize((width, height), Image.Resampling.NEAREST))
+    missing = [max(0, crop - side) for crop, side in zip(crop_hw, (height, width), strict=True)]
+    if any(missing):
+        before = [int(random.integers(0, m + 1)) for m in missing]
+        around = [(b, m - b) for b, m in zip(before, missing, strict=True)]
+        image = np.pad(image, [*around, (0, 0)], mode="edge")
+        mask = np.pad(mask, around, constant_values=IGNORE_INDEX)
+    top = int(random.integers(0, mask.shape[0] - crop_hw[0] + 1))
+    left = int(random.integers(0, mask.shape[1] - crop_hw[1] + 1))
+    rows, columns = slice(top, top + crop_hw[0]), slice(left, left + crop_hw[1])
+    return image[rows, columns], mask[rows, columns]
+
+
+def _recolor(image_HW3: Pixels, ranges: AugmentationRanges, random: np.random.Generator) -> NDArray[np.float32]:
+    """Turn the hue, stretch saturation, brightness and contrast, each by a random amount."""
+    image = image_HW3.astype(np.float32)
+    angle = random.uniform(-ranges.hue, ranges.hue) * 2 * np.pi
+    grey = (image @ GREY)[..., None]
+    color = image - grey
+    turned = color * np.cos(angle) + np.roll(color, 1, axis=2) * np.sin(angle)
+    image = grey + turned * (1 + random.uniform(-ranges.saturation, ranges.saturation))
+    image = image * (1 + random.uniform(-ranges.brightness, ranges.brightness))
+    contrast = 1 + random.uniform(-ranges.contrast, ranges.contrast)
+    mean = float((image @ GREY).mean())
+    recolored: NDArray[np.float32] = np.clip((image - mean) * contrast + mean, 0, 255).astype(np.float32)
+    return recolored

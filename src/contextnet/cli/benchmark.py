@@ -1,0 +1,86 @@
+"""``contextnet benchmark``: how fast this machine trains."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer import Argument, Option
+
+from contextnet.cli.optional import require_torch
+from contextnet.cli.options import Device, JsonFile, emit_json, require_device, require_json_target
+from contextnet.cli.progress import progress_bar
+from contextnet.recipes.catalogue import find_recipe
+
+if TYPE_CHECKING:
+    from contextnet.benchmark.training_rate import TrainingRate
+
+app = typer.Typer(no_args_is_help=True, help="Measure how fast this machine trains.")
+
+
+@app.callback()
+def root() -> None:
+    """Measure how fast this machine trains."""
+
+
+@app.command()
+def training(
+    recipe: Annotated[str, Argument(help="A recipe file (YAML), or the name of one that is shipped.")] = "cn14-camvid",
+    data: Annotated[
+        str | None, Option(help="KIND:ROOT of the data set; noise of the crop's size if it is left out.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
+    ] = None,
+    steps: Annotated[int, Option(min=1, help="Steps of each way in a round.")] = 6,
+    rounds: Annotated[int, Option(min=1, help="Rounds, in which the ways take turns.")] = 5,
+    device: Device = "cpu",
+    json_: JsonFile = None,
+) -> None:
+    """Time a recipe's training step: with its data, on one fixed batch, and the plain way, taking turns."""
+    require_torch("benchmark training")
+    import torch
+
+    from contextnet.benchmark.training_rate import measure_training, noise_split
+    from contextnet.labels import CAMVID, CITYSCAPES
+    from contextnet.training.preparation import prepare_split
+    from contextnet.training.recipe.recipe import read_recipe
+
+    require_device(device)
+    require_json_target(json_)
+    overrides = list(set_ or [])
+    if data:
+        overrides.append(f"data.source={json.dumps(data)}")
+    plan = read_recipe(find_recipe(recipe), overrides)
+    place, console = torch.device(device), Console(stderr=True)
+    if data:
+        split = prepare_split(plan.data, place, Path(tempfile.gettempdir()), progress_bar, console.print)
+    else:
+        labels = CAMVID if plan.data.source.startswith("camvid:") else CITYSCAPES
+        split = noise_split(labels, plan.augmentation.crop_hw).to(place)
+    rate = measure_training(plan, split, place, steps=steps, rounds=rounds)
+    if json_:
+        emit_json(rate.to_json(), json_)
+    if json_ != "-":
+        Console().print(_table(rate))
+
+
+def _table(rate: TrainingRate) -> Table:
+    height, width = rate.crop_hw
+    table = Table(
+        "images/s", "", title=f"{rate.network}, {rate.batch_size} × {height}×{width}, {rate.precision}, {rate.device}"
+    )
+    table.add_row(f"{rate.images_per_s:.1f}", "training")
+    table.add_row(f"{rate.fixed_batch_images_per_s:.1f}", "the same step on one fixed batch")
+    table.add_row(f"{rate.plain_images_per_s:.1f}", "float32, default layout, augmentation per image in NumPy")
+    table.add_section()
+    table.add_row(f"{rate.data_wait_share:.1%}", "of the time waiting for data")
+    table.add_row(f"{rate.peak_memory_mb:.0f} MB", "peak memory")
+    if rate.device_busy_share is not None:
+        table.add_row(f"{rate.device_busy_share:.1%}", "of the time the GPU was busy")
+    return table

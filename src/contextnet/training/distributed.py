@@ -1,0 +1,315 @@
+"""Training by several processes, the ranks: how they meet, what they tell each other, and what holds when one is lost.
+
+Every rank holds the whole network and its part of the batch. Gradients are averaged once a step in one flat message;
+the network is not wrapped, so names, memory layouts and accumulation are those of one process. Of one rank, each
+function here gives back what it was given. All ranks must call them alike and in the same order.
+
+A rank that ends closes its connections. On CPU tensors, which gloo carries, the others notice at once, and a silent
+rank after the time limit; both raise ``TrainingError``. On CUDA tensors, which NCCL carries, a call returns before the
+message is sent: a lost rank shows at the next CPU message, or it leaves the GPU waiting until torchrun ends the process
+or, at the time limit, NCCL's watchdog does, without an exception that could be caught.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from contextnet.data.sample import SegmentationData
+from contextnet.errors import ContextNetError, RunError, TrainingError
+from contextnet.evaluation.evaluator import Evaluation, Progress, evaluate_share, merge_shares
+from contextnet.evaluation.predictor import Predictor
+from contextnet.evaluation.share import Share
+from contextnet.training.stopping import Stopped
+
+Value = TypeVar("Value")
+
+NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+MEETING_PLACE = ("MASTER_ADDR", "MASTER_PORT")
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which process this is: ``rank`` of ``world_size`` in the run, ``local_rank`` of those on this machine."""
+
+    rank: int
+    world_size: int
+    local_rank: int
+    local_world_size: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank writes the run's files."""
+        return self.rank == 0
+
+    @property
+    def is_first_here(self) -> bool:
+        """Whether this rank acts for its machine."""
+        return self.local_rank == 0
+
+
+ALONE = Ranks(0, 1, 0, 1)
+
+
+@contextmanager
+def join_ranks(device: str, timeout_s: float = 1800) -> Iterator[tuple[Ranks, torch.device]]:
+    """Meet the other processes that torchrun started, and leave them at the end; give this one's rank and device.
+
+    Without torchrun's environment the process is alone. ``cuda`` becomes the GPU of the local rank. ``timeout_s`` is
+    how long any message may take. An exception cuts the connections without waiting for anybody, and must end the
+    process. Raises ``RunError`` when the environment is not torchrun's, a GPU is missing or the others do not come.
+    """
+    ranks = read_ranks(os.environ)
+    place = _device_of(device, ranks)
+    if ranks.world_size == 1:
+        yield ranks, place
+        return
+    _meet(ranks, place, timeout_s)
+    try:
+        yield ranks, place
+    except BaseException:
+        _abandon()
+        raise
+    with _answered(ranks):
+        dist.destroy_process_group()
+
+
+def read_ranks(environment: Mapping[str, str]) -> Ranks:
+    """Read the ranks from the variables that torchrun sets; without them the process is alone.
+
+    Raises ``RunError`` naming the variable when only some are set, or one makes no sense.
+    """
+    if not any(name in environment for name in NUMBERS):
+        return ALONE
+    missing = [name for name in (*NUMBERS, *MEETING_PLACE) if name not in environment]
+    if missing:
+        given = [name for name in NUMBERS if name in environment]
+        raise RunError(f"the environment has {', '.join(given)} but not {', '.join(missing)}; {_REMEDY}")
+    ranks = Ranks(*(_whole_number(environment, name) for name in NUMBERS))
+    limits = {
+        "WORLD_SIZE": (ranks.world_size, 1, 1 << 20),
+        "RANK": (ranks.rank, 0, ranks.world_size - 1),
+        "LOCAL_WORLD_SIZE": (ranks.local_world_size, 1, ranks.world_size),
+        "LOCAL_RANK": (ranks.local_rank, 0, ranks.local_world_size - 1),
+        "MASTER_PORT": (_whole_number(environment, "MASTER_PORT"), 1, 65535),
+    }
+    for name, (value, lowest, highest) in limits.items():
+        if not lowest <= value <= highest:
+            raise RunError(f"{name} is {value} in the environment; expected {lowest} to {highest}; {_REMEDY}")
+    return ranks
+
+
+_REMEDY = "start the run with torchrun, which sets them all, or unset them to use one process"
+
+
+def _whole_number(environment: Mapping[str, str], name: str) -> int:
+    text = environment[name]
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise RunError(f"{name} is '{text}' in the environment; expected a whole number; {_REMEDY}")
+    return int(text)
+
+
+def _device_of(device: str, ranks: Ranks) -> torch.device:
+    """Give the device of this rank: of several on one machine, each takes the GPU of its own number."""
+    place = torch.device(device)
+    if place.type != "cuda" or ranks.world_size == 1:
+        return place
+    if place.index is not None:
+        raise RunError(f"device '{device}': each of {ranks.world_size} processes takes a GPU of its own; give cuda")
+    if ranks.local_world_size > torch.cuda.device_count():
+        raise RunError(
+            f"device 'cuda': {ranks.local_world_size} processes on a machine with {torch.cuda.device_count()} CUDA "
+            "GPUs; start at most one a GPU with torchrun --nproc-per-node, or use cpu"
+        )
+    return torch.device("cuda", ranks.local_rank)
+
+
+def _meet(ranks: Ranks, place: torch.device, timeout_s: float) -> None:
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    try:
+        dist.init_process_group(BACKENDS[place.type], timeout=timedelta(seconds=timeout_s))
+    except RuntimeError as error:
+        where = ":".join(os.environ[name] for name in MEETING_PLACE)
+        raise RunError(
+            f"rank {ranks.rank}: the {ranks.world_size} processes of the run did not meet at {where} "
+            f"({_reason(error)}); see that all were started and reach that address"
+        ) from error
+
+
+def _abandon() -> None:
+    """Leave without waiting for ranks that may be gone: a proper farewell would wait for the GPU's last message."""
+    with suppress(RuntimeError):
+        if dist.group.WORLD is not None:
+            dist.group.WORLD.abort()
+    with suppress(RuntimeError):
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _answered(ranks: Ranks) -> Iterator[None]:
+    """Turn the failure of a message between ranks into one ``TrainingError``."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(
+            f"rank {ranks.rank}: another process of the run has ended or does not answer ({_reason(error)}); "
+            "see that process's own message, then go on with --resume"
+        ) from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """Give the first sentence of gloo's or NCCL's message, without the source line before it."""
+    text = re.sub(r"^\[\S+:\d+\] ", "", str(error).strip())
+    return re.split(r"\. |\n", text)[0]
+
+
+@torch.no_grad()
+def average_gradients(network: nn.Module, ranks: Ranks) -> None:
+    """Average the gradients over all ranks in place, each in its own memory layout.
+
+    A gradient that is None on some ranks counts as zeros there and exists on all afterwards; one that is None on every
+    rank stays None.
+    """
+    if ranks.world_size == 1:
+        return
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    # Which ranks have a gradient travels along with it, as one number a parameter.
+    present = torch.tensor([float(p.grad is not None) for p in parameters], device=gradients[0].device)
+    flat = torch.cat([*(g.flatten() for g in gradients), present])
+    _add_up_in_place(flat, ranks)
+    *pieces, anywhere = flat.div_(ranks.world_size).split_with_sizes([*(g.numel() for g in gradients), len(gradients)])
+    torch._foreach_copy_(gradients, [piece.view(g.shape) for piece, g in zip(pieces, gradients, strict=True)])
+    absent = [index for index, parameter in enumerate(parameters) if parameter.grad is None]
+    if absent:
+        elsewhere = anywhere.tolist()
+        for index in absent:
+            parameters[index].grad = gradients[index] if elsewhere[index] else None
+
+
+@torch.no_grad()
+def average_statistics(network: nn.Module, ranks: Ranks) -> None:
+    """Average the running statistics of batch norm over all ranks in place, so that each has the same network.
+
+    They are linear in those of the batches: what is averaged after every step is what one process that saw every part
+    would hold, but for the variance between the parts.
+    """
+    statistics = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    if ranks.world_size == 1 or not statistics:
+        return
+    average = average_over_ranks(torch.cat([buffer.flatten() for buffer in statistics]), ranks)
+    pieces = average.split_with_sizes([buffer.numel() for buffer in statistics])
+    torch._foreach_copy_(statistics, [p.view(b.shape) for p, b in zip(pieces, statistics, strict=True)])
+
+
+def sum_over_ranks(values: list[float], ranks: Ranks) -> list[float]:
+    """Add up numbers over all ranks, each with those at its place, in float64; every rank gets the same sums."""
+    total: list[float] = total_over_ranks(torch.tensor(values, dtype=torch.float64), ranks).tolist()
+    return total
+
+
+def average_over_ranks(tensor: Tensor, ranks: Ranks) -> Tensor:
+    """Average a tensor over all ranks, without a gradient; the tensor itself stays as it is."""
+    return total_over_ranks(tensor, ranks).div_(ranks.world_size)
+
+
+def total_over_ranks(tensor: Tensor, ranks: Ranks) -> Tensor:
+    """Add up a tensor over all ranks, without a gradient; the tensor itself stays as it is."""
+    total = tensor.detach().clone(memory_format=torch.contiguous_format)
+    _add_up_in_place(total, ranks)
+    return total
+
+
+def _add_up_in_place(tensor: Tensor, ranks: Ranks) -> None:
+    if ranks.world_size > 1:
+        with _answered(ranks):
+            dist.all_reduce(tensor)
+
+
+def stack_over_ranks(tensor: Tensor, ranks: Ranks) -> Tensor:
+    """Collect a tensor of one shape from all ranks, without a gradient: (world_size, ...) in the order of ranks."""
+    own = tensor.detach().contiguous()
+    if ranks.world_size == 1:
+        return own[None]
+    pieces = [torch.empty_like(own) for _ in range(ranks.world_size)]
+    with _answered(ranks):
+        dist.all_gather(pieces, own)
+    return torch.stack(pieces)
+
+
+def any_rank(flag: bool, ranks: Ranks) -> bool:
+    """Tell every rank whether ``flag`` is set on any of them."""
+    return sum_over_ranks([float(flag)], ranks)[0] > 0
+
+
+def gather(value: Value, ranks: Ranks) -> list[Value]:
+    """Give every rank the values of all, in the order of ranks; pickled on the way between the run's own processes."""
+    if ranks.world_size == 1:
+        return [value]
+    values: list[Value] = [value] * ranks.world_size
+    with _answered(ranks):
+        dist.all_gather_object(values, value)
+    return values
+
+
+def value_of_first(value: Value, ranks: Ranks) -> Value:
+    """Give every rank the value that rank 0 was called with."""
+    return gather(value, ranks)[0]
+
+
+def wait_for_all(ranks: Ranks) -> None:
+    """Go on when every rank has come this far."""
+    any_rank(False, ranks)
+
+
+def part_of(batch_size: int, ranks: Ranks, accumulation: int = 1) -> slice:
+    """Give this rank's part of a batch, as a slice of its samples; the parts of all ranks are equal.
+
+    Raises ``TrainingError`` naming the nearest sizes when the batch cannot be cut into equal parts.
+    """
+    parts = ranks.world_size * accumulation
+    below = batch_size // parts * parts
+    if batch_size != below:
+        sizes = f"{below} or {below + parts}" if below else str(parts)
+        raise TrainingError(
+            f"'batch_size' {batch_size} cannot be cut into {parts} equal parts, {ranks.world_size} processes × "
+            f"'execution.accumulation' {accumulation}; use {sizes}"
+        )
+    share = batch_size // ranks.world_size
+    return slice(ranks.rank * share, (ranks.rank + 1) * share)
+
+
+def evaluate_together(
+    predictor: Predictor, data: SegmentationData, ranks: Ranks, progress: Progress | None = None
+) -> Evaluation:
+    """Evaluate a split with every rank predicting its share; each gets the scores that one process would, bit for bit.
+
+    ``progress`` counts this rank's own images. An error of the data on one rank is raised on all of them, and so is
+    ``Stopped``, by which ``progress`` may end the evaluation.
+    """
+    outcome: Share | ContextNetError | int
+    try:
+        outcome = evaluate_share(predictor, data, ranks.rank, ranks.world_size, progress)
+    except ContextNetError as error:
+        outcome = error
+    except Stopped as stopped:
+        outcome = stopped.signal_number
+    shares: list[Share] = []
+    for one in gather(outcome, ranks):
+        if isinstance(one, ContextNetError):
+            raise one
+        if isinstance(one, int):
+            raise Stopped(one)
+        shares.append(one)
+    return merge_shares(shares, data.labels)

@@ -1,0 +1,56 @@
+"""Stopping on request: SIGTERM and SIGINT are noted, and the training loop ends where nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass
+class StopRequest:
+    """Which signal asked the run to stop, if any has."""
+
+    signal_number: int | None = None
+
+
+class Stopped(Exception):  # noqa: N818 - a request, no error
+    """Ends the loop on request, with everything saved that a resumed run needs to go on exactly."""
+
+    def __init__(self, signal_number: int | None) -> None:
+        self.signal_number = signal_number or signal.SIGTERM
+        super().__init__(f"stopped by signal {self.signal_number}")
+
+
+@contextmanager
+def heed_signals() -> Iterator[StopRequest]:
+    """Note the first SIGTERM or SIGINT instead of ending at once; a second one acts as it would outside.
+
+    Only the main thread may take signals; in any other nothing is changed and no request ever comes.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.signal_number = number
+        _restore(before)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        _restore(before)
+
+
+def _restore(handlers: dict[signal.Signals, signal._HANDLER]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,0 +1,134 @@
+"""What travels to a machine with a GPU and back: the packed data, and runs as a tar in parts."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, JpegImagePlugin
+
+from contextnet.data.sources import open_data
+from contextnet.errors import ContextNetError, DataError
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from scripts.gpu import bundle, pack  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("limit_blocks", "taken", "left_out"),
+    [
+        # Each takes a block of 512 bytes for its header and its own, filled up: best 2, state 3, last 2.
+        (7, ["best", "state", "last"], []),
+        (6, ["best", "state"], ["last"]),
+        (4, ["best", "last"], ["state"]),
+        (2, ["best"], ["state", "last"]),
+        (1, [], ["best", "state", "last"]),
+    ],
+)
+def test_results_go_back_before_states_and_those_before_last_weights(
+    limit_blocks: int, taken: list[str], left_out: list[str]
+) -> None:
+    sizes = {"last": (512, 2), "state": (513, 1), "best": (1, 0)}
+    members = [bundle.Member(Path(name), name, size, rank) for name, (size, rank) in sizes.items()]
+    found = bundle.choose_members(members, 64 * 1024 + 512 * limit_blocks)
+    assert tuple([m.name for m in part] for part in found) == (taken, left_out)
+
+
+def test_parts_are_limited_and_replace_older_ones(tmp_path: Path) -> None:
+    run, out = tmp_path / "runs" / "a", tmp_path / "out"
+    (run / "states").mkdir(parents=True)
+    out.mkdir()
+    content = np.random.default_rng(0).bytes(200_000)
+    (run / "best.safetensors").write_bytes(content)
+    (run / "last.safetensors").write_bytes(content)
+    (out / "runs.tar.09").write_bytes(b"old")
+    written = bundle.write_bundle({run: False}, out, part_bytes=100_000, max_parts=3)
+    assert written.left_out == ("a/last.safetensors",)
+    assert [path.name for path in sorted(out.iterdir())] == ["runs.tar.00", "runs.tar.01", "runs.tar.02"]
+    assert [path.stat().st_size for path in written.parts[:2]] == [100_000, 100_000]
+    assert bundle.unpack_bundle(out, tmp_path / "home", tmp_path / "results") == {"a": False}
+    assert (tmp_path / "home" / "a" / "best.safetensors").read_bytes() == content
+
+
+def tar_of(*members: tuple[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        tar_of(("a/log.jsonl", b"{}")),
+        tar_of(("bundle.json", b'{"finished": {"a": false}}'), ("../stray", b"x")),
+        tar_of(("bundle.json", b'{"finished": {"a": false}}'), ("a/log.jsonl", b"x" * 5000))[:3000],
+        b"no tar at all",
+    ],
+    ids=["nothing", "no index", "leads elsewhere", "cut off", "foreign"],
+)
+def test_a_bundle_that_is_none_is_refused_and_nothing_is_left(content: bytes | None, tmp_path: Path) -> None:
+    out, runs = tmp_path / "out", tmp_path / "deep" / "gpu-runs"
+    out.mkdir()
+    if content is not None:
+        (out / "runs.tar.00").write_bytes(content)
+    with pytest.raises(ContextNetError, match=r"^.*out: "):
+        bundle.unpack_bundle(out, runs, tmp_path / "results")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == (["runs.tar.00"] if content else [])
+
+
+def make_camvid(root: Path) -> None:
+    random = np.random.default_rng(0)
+    for split in pack.SPLITS:
+        for folder in (root / split, root / f"{split}annot"):
+            folder.mkdir(parents=True)
+        for name in ("a", "b"):
+            flat = np.full((24, 32, 3), random.integers(0, 256, 3), np.uint8)
+            Image.fromarray(flat).save(root / split / f"{name}.png")
+            ids = random.integers(0, 12, (24, 32), dtype=np.uint8)
+            Image.fromarray(ids).save(root / f"{split}annot" / f"{name}.png")
+
+
+def test_packed_camvid_reads_as_before(tmp_path: Path) -> None:
+    make_camvid(tmp_path / "camvid")
+    pack.pack_camvid(tmp_path / "camvid", tmp_path / "packed")
+    for split in pack.SPLITS:
+        before, after = (open_data(f"camvid:{tmp_path / name}", split) for name in ("camvid", "packed"))
+        assert len(after) == 2
+        for one, other in zip(before, after, strict=True):
+            assert other.image_path.suffix == ".jpg"
+            assert np.array_equal(one.label, other.label)
+            # A flat colour leaves quantization nothing but the conversion to YCbCr and back to lose.
+            assert np.abs(one.image.astype(int) - other.image.astype(int)).max() <= 2
+    with Image.open(tmp_path / "packed" / "train" / "a.jpg") as image:
+        assert JpegImagePlugin.get_sampling(image) == 0
+        assert image.quantization[0][0] == 2  # 16 in the standard's table, at quality 95
+
+
+def test_packing_refuses_an_image_without_its_mask(tmp_path: Path) -> None:
+    make_camvid(tmp_path / "camvid")
+    (tmp_path / "camvid" / "valannot" / "b.png").unlink()
+    with pytest.raises(DataError, match=r"b\.png: does not exist"):
+        pack.pack_camvid(tmp_path / "camvid", tmp_path / "packed")
+
+
+def test_wheels_are_those_of_the_run_time_without_numpy() -> None:
+    text = '[project]\ndependencies = ["numpy>=2.1", "pillow>=12.3", "pydantic>=2.10", "types-x~=1.0"]\n'
+    assert pack.runtime_requirements(text) == ["pillow", "pydantic", "types-x"]
+
+
+@pytest.mark.parametrize(("limit_mib", "fits"), [(3.0, True), (2.9, False)])
+def test_sizes_are_summed_against_the_limit(limit_mib: float, fits: bool) -> None:
+    table, is_within = pack.render_sizes([pack.Part("camvid", 2, 2**20), pack.Part("wheels", 1, 2**21)], limit_mib)
+    assert table.splitlines()[2] == "together           3 files     3.0 MiB"
+    assert is_within is fits
