@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from contextnet.training.recipe.recipe import Recipe, write_recipe
 from contextnet.training.run_folder import prepare_run_folder
 from contextnet.training.trainer import TrainingResult, train
 from training_data import Blocks, blocks_split, tiny_recipe, write_pairs
+from training_processes import newest_step, wait_for_step
 
 STEPS_PER_EPOCH = 5
 EPOCHS = 3
@@ -81,7 +81,7 @@ def test_signal_ends_the_run_after_its_step_and_resuming_gives_the_same_bits(
     stopped = run(recipe, tmp_path / "stopped", resume=False, logbook=logbook)
     assert stopped.stopped_by == number
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
-    assert Checkpoints(tmp_path / "stopped", 1).files()[0].stem.endswith(f"{at_step:08d}")
+    assert newest_step(tmp_path / "stopped") == at_step
     resumed = run(recipe, tmp_path / "stopped", resume=True)
     assert resumed.stopped_by is None
     assert (resumed.best_miou, resumed.best_epoch) == (whole.best_miou, whole.best_epoch)
@@ -115,17 +115,6 @@ def command(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
         return subprocess.Popen([*line, *where], env=environment, text=True, stderr=subprocess.PIPE)
 
     return start
-
-
-def wait_for_step(process: subprocess.Popen[str], root: Path, step: int) -> None:
-    """Wait until the run has saved a state of ``step`` or later."""
-    while process.poll() is None:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(0.02)
-        files = Checkpoints(root, 1).files()
-        if files and int(files[0].stem.rpartition("-")[2]) >= step:
-            return
-    raise AssertionError(f"the run ended before step {step}: {process.communicate()[1]}")
 
 
 def test_run_killed_three_times_at_random_moments_ends_as_one_left_alone(

@@ -360,6 +360,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", calls.append)
     monkeypatch.setattr(dist, "init_process_group", lambda backend, timeout: calls.append((backend, timeout.seconds)))
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: None)
     monkeypatch.setattr(dist, "destroy_process_group", lambda: calls.append("left"))
     world = SimpleNamespace(abort=lambda: calls.append("cut"))
     monkeypatch.setattr(dist, "group", SimpleNamespace(WORLD=world))

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from contextnet.training.run_folder import RunFolder, prepare_run_folder
 from contextnet.training.step import take_step
 from contextnet.training.trainer import TrainingResult, train
 from training_data import Blocks, tiny_recipe, write_pairs
+from training_processes import newest_step, wait_for_step
 
 LOSS_TOLERANCE = 0.01
 """Relative, of an epoch's mean loss, while it falls by a tenth.
@@ -173,15 +173,6 @@ def children_of(process: subprocess.Popen[str]) -> list[int]:
     return [int(number) for number in listed]
 
 
-def wait_for_state(process: subprocess.Popen[str], root: Path, step: int) -> None:
-    while process.poll() is None:
-        files = Checkpoints(root / "run", 1).files()
-        if files and int(files[0].stem.rpartition("-")[2]) >= step:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"the run ended before step {step}: {process.communicate()[1]}")
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 def test_torchrun_trains_stops_resumes_and_ends_when_a_process_dies(tmp_path: Path) -> None:
     write_pairs(tmp_path / "pairs", val=3)
@@ -189,20 +180,20 @@ def test_torchrun_trains_stops_resumes_and_ends_when_a_process_dies(tmp_path: Pa
     (tmp_path / "small.yaml").write_text(write_recipe(recipe), encoding="utf-8")
 
     process = launch(tmp_path)
-    wait_for_state(process, tmp_path, 3)
+    wait_for_step(process, tmp_path / "run", 3)
     process.send_signal(signal.SIGTERM)
     message = process.communicate(timeout=60)[1]
     assert process.returncode != 0
     assert "go on with --resume" in message
-    stopped = Checkpoints(tmp_path / "run", 1).files()[0]
+    stopped = newest_step(tmp_path / "run")
 
     process = launch(tmp_path, "--resume")
-    wait_for_state(process, tmp_path, int(stopped.stem.rpartition("-")[2]) + 3)
+    wait_for_step(process, tmp_path / "run", stopped + 3)
     victim, other = children_of(process)
     os.kill(victim, signal.SIGKILL)
     message = process.communicate(timeout=60)[1]
     assert process.returncode != 0
     assert not Path(f"/proc/{other}").exists()
     assert "another process of the run has ended" in message or "SIGTERM" in message
-    assert [line["step"] for line in log_of(tmp_path / "run", "start")] == [0, int(stopped.stem.rpartition("-")[2])]
+    assert [line["step"] for line in log_of(tmp_path / "run", "start")] == [0, stopped]
     assert not list((tmp_path / "run").glob(".decoded*"))

@@ -6,8 +6,9 @@ function here gives back what it was given. All ranks must call them alike and i
 
 A rank that ends closes its connections. On CPU tensors, which gloo carries, the others notice at once, and a silent
 rank after the time limit; both raise ``TrainingError``. On CUDA tensors, which NCCL carries, a call returns before the
-message is sent: a lost rank shows at the next CPU message, or it leaves the GPU waiting until torchrun ends the process
-or, at the time limit, NCCL's watchdog does, without an exception that could be caught.
+message is sent: a lost rank shows at the next CPU message, or it leaves the GPU waiting, where no exception can end it.
+torchrun ends whoever still waits: it asks all others to stop when one has failed and kills them half a minute later.
+Without it NCCL's watchdog ends the process at the time limit.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ def join_ranks(device: str, timeout_s: float = 1800) -> Iterator[tuple[Ranks, to
         return
     _meet(ranks, place, timeout_s)
     try:
+        # A rank that is lost while others still connect to it would leave them waiting for the time limit.
+        wait_for_all(ranks)
         yield ranks, place
     except BaseException:
         _abandon()

@@ -34,13 +34,16 @@ def prepare_split(
     the classes of each data set, where they changed. Raises ``DataError`` for data that cannot be trained on.
     """
     sources = open_training_data(options)
-    place = choose_place(options.store, sum(estimate_bytes(source.data) for source in sources), device)
-    is_shared = ranks.local_world_size > 1
+    needed_bytes = sum(estimate_bytes(source.data) for source in sources)
+    place = choose_place(options.store, needed_bytes, device)
+    # On its way to a device a split passes through memory, unless it is too large for that.
+    host_place = choose_place("auto", needed_bytes, torch.device("cpu")) if place == "device" else place
+    is_in_file = host_place == "mapped" or ranks.local_world_size > 1
     parts = []
     for index, source in enumerate(sources):
         for line in source.mapping:
             say(line)
-        if is_shared or place == "mapped":
+        if is_in_file:
             file = folder / f".decoded-{index}-{socket.gethostname()}"
             parts.append((_decode_to_file(source, file, options, show, ranks), source.repeat))
         else:
