@@ -48,7 +48,7 @@ def blocks_split(count: int = 4) -> DecodedSplit:
 
 
 def tiny_recipe(**changes: Any) -> Recipe:
-    """A recipe of a few steps; a changed table replaces the whole one."""
+    """A recipe of a few steps in float32; a changed table replaces the whole one, but for the precision."""
     values: dict[str, Any] = {
         "name": "tiny",
         "network": {"variant": "cn14-160", "width": 0.25, "dropout": 0.1},
@@ -59,6 +59,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
         "epochs": 2,
         "tensorboard": False,
     }
+    changes["execution"] = {"precision": "float32"} | changes.get("execution", {})
     return parse_recipe(values | changes, "tiny recipe")
 
 
