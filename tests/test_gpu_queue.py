@@ -99,6 +99,7 @@ def test_a_stopped_training_goes_on_a_failed_one_is_told_of_and_a_finished_one_i
     assert broken.ending is not None
     assert broken.ending.last_lines == tuple(str(i) for i in range(8, 20))
     assert (quick.text, quick.standing.epochs, quick.standing.images_per_s) == ("finished", 4, 80.0)
+    assert [outcome.is_finished for outcome in (slow, broken, quick, late)] == [False, False, True, False]
     assert (late.text, late.ending) == ("not reached", None)
 
     bundle.unpack_bundle(tmp_path / "out", tmp_path / "home" / "gpu-runs", tmp_path / "home" / "runs")
@@ -124,6 +125,7 @@ def test_a_stopped_training_goes_on_a_failed_one_is_told_of_and_a_finished_one_i
     assert broken.has_failed
     assert (quick.text, quick.ending) == ("finished before", None)
     assert late.text == "finished"
+    assert [outcome.is_finished for outcome in (slow, broken, quick, late)] == [True, False, True, True]
     table = report.render_report([slow, broken, quick], ["slow/last.safetensors"]).splitlines()
     assert table[3].startswith("| broken | 0/4 | – | – | ")
     assert table[4] == "| quick | 4/4 | 50.00 | – | – | – | finished before |"
@@ -223,6 +225,7 @@ def test_every_training_of_the_shipped_queue_has_a_recipe_for_the_gpu() -> None:
         "cn14-synthetic-long": ("cn14", 1.0, 200, 16, "synthetic:512x1024"),
     }
     for recipe in recipes.values():
+        assert (recipe.checkpoints.every_epochs, recipe.checkpoints.keep) == (10, 1)
         assert (recipe.execution.precision, recipe.data.store, recipe.tensorboard) == ("bfloat16", "device", False)
 
 
@@ -285,6 +288,33 @@ def test_standing_is_read_from_the_log(events: list[dict[str, Any]], expected: p
         log.write('{"event": "epoch", "epo')
     assert plan.read_standing(tmp_path) == expected
     assert plan.read_standing(tmp_path / "absent") == plan.Standing()
+
+
+def test_a_start_behind_the_half_line_of_a_killed_run_parts_their_rates(tmp_path: Path) -> None:
+    write_log(tmp_path, *EPOCH_3)
+    with (tmp_path / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"event": "epoch", "epo{"event": "start"}\n{"event": "epoch", "epoch": 4, "images_per_s": 7.0}\n')
+    assert plan.read_standing(tmp_path) == plan.Standing(epochs=4, images_per_s=7.0)
+
+
+@pytest.mark.parametrize(
+    ("need", "exit_code", "hit_limit", "text", "is_finished", "has_failed"),
+    [
+        (plan.Need.NOTHING, 0, False, "finished", True, False),
+        (plan.Need.NOTHING, 143, True, "finished", True, False),
+        (plan.Need.NOTHING, 1, False, "failed with exit code 1", False, True),
+        (plan.Need.RESUME, 143, True, "stopped, goes on", False, False),
+        (plan.Need.RESUME, -9, True, "cut off (-9), goes on", False, False),
+        (plan.Need.START, -9, True, "stopped before its first state", False, False),
+        (plan.Need.STATE, 0, False, "failed with exit code 0", False, True),
+    ],
+)
+def test_outcome_is_by_need_and_ending(
+    need: plan.Need, exit_code: int, hit_limit: bool, text: str, is_finished: bool, has_failed: bool
+) -> None:
+    ending = child.Ending(exit_code, 1.0, hit_limit, ())
+    outcome = report.outcome_of("a", plan.Standing(), 4, need, ending, None)
+    assert (outcome.text, outcome.is_finished, outcome.has_failed) == (text, is_finished, has_failed)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from contextnet.models.storage import read_tensors, read_weights
 from contextnet.training.checkpoint import FORMAT, Checkpoints
 from contextnet.training.logbook import Logbook
 from contextnet.training.recipe.recipe import Recipe, write_recipe
+from contextnet.training.run import resume_run, start_run
 from contextnet.training.run_folder import prepare_run_folder
 from contextnet.training.trainer import TrainingResult, train
 from training_data import Blocks, blocks_split, tiny_recipe, write_pairs
@@ -26,6 +27,7 @@ from training_processes import newest_step, wait_for_step
 
 STEPS_PER_EPOCH = 5
 EPOCHS = 3
+CPU = torch.device("cpu")
 
 
 class Interrupting(Logbook):
@@ -56,9 +58,13 @@ def recipe_of(**changes: Any) -> Recipe:
 
 def run(recipe: Recipe, root: Path, *, resume: bool, logbook: Logbook | None = None, val: Any = None) -> TrainingResult:
     folder = prepare_run_folder(root, resume=resume, overwrite=False)
+    split = blocks_split(2 * STEPS_PER_EPOCH)
+    if resume:
+        parts = resume_run(recipe, split, CPU, Checkpoints(root, recipe.checkpoints.keep), lambda line: None)
+    else:
+        parts = start_run(recipe, split, CPU)
     with logbook or Logbook(folder.log, None) as book:
-        validation = val or Blocks(2, seed=9, name="blocks/val")
-        return train(recipe, blocks_split(2 * STEPS_PER_EPOCH), validation, folder, book, resume=resume)
+        return train(parts, split, val or Blocks(2, seed=9, name="blocks/val"), folder, book)
 
 
 def state_of(root: Path) -> dict[str, Tensor]:

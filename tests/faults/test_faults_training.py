@@ -246,7 +246,10 @@ def test_resuming_with_another_optimizer_is_refused_and_the_run_stays(
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (["--set", "batch_size=1"], "resume with the run's own 'batch_size' and data"),
+        (["--set", "batch_size=1"], "was made with 'batch_size' 2, now it is 1; resume as the run was started"),
+        (["--set", "seed=5"], "was made with 'seed' 0, now it is 5; resume as the run was started"),
+        (["--init-from", "cn14-camvid"], "--resume goes on with the weights of the run"),
+        (["--set", "init_from=cn14-camvid"], "--resume goes on with the weights of the run"),
         (["--set", "epochs=1"], "already has 2 epochs, more than the 1 asked for; give 'epochs' of 2 or more"),
         (["--set", "schedule.warmup_steps=99"], "'schedule.warmup_steps' is 99, but"),
         (["--device", "gpu"], "device 'gpu': expected cpu, cuda or cuda:N"),

@@ -43,6 +43,38 @@ def test_of_repeated_epochs_the_later_ones_count() -> None:
     assert history.skipped_samples == ("a", "b", "c")
 
 
+def rates(*images_per_s: float | None) -> str:
+    return lines(start(), *(epoch(i + 1, 1.0, images_per_s=rate) for i, rate in enumerate(images_per_s)))
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("", None),
+        (rates(), None),
+        (rates(30.0, 10.0, 20.0), 20.0),
+        (rates(30.0, 10.0), 30.0),
+        (rates(30.0, None, 0.0), 30.0),
+        (rates(0.0), None),
+        (lines(start(), epoch(1, 1.0)), None),
+        (rates(30.0, 20.0, 10.0) + rates(), None),
+        (rates(30.0, 20.0, 10.0) + rates(5.0, 6.0), 6.0),
+        (rates(30.0) + '{"event": "epo' + rates(5.0), 5.0),
+    ],
+)
+def test_rate_is_the_median_since_the_last_start(log: str, expected: float | None) -> None:
+    assert parse_history(log).images_per_s == expected
+
+
+def test_epochs_tell_their_rate_and_session() -> None:
+    log = rates(30.0, 20.0, 10.0) + lines(start(step=10), epoch(2, 1.0, images_per_s=float("nan")))
+    assert [(e.epoch, e.images_per_s, e.session) for e in parse_history(log).epochs] == [
+        (1, 30.0, 1),
+        (2, None, 2),
+        (3, 10.0, 1),
+    ]
+
+
 WHOLE = lines(start(), epoch(1, 3.0))
 
 

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch.utils.tensorboard import RecordWriter, SummaryWriter
 from contextnet.data.sample import Sample
 from contextnet.errors import DataError, MissingDependencyError
 from contextnet.evaluation.scores import Scores
-from contextnet.labels import IGNORE_INDEX
+from contextnet.labels import IGNORE_INDEX, LabelSet
 from contextnet.training.tensorboard import TensorBoard, draw_sample, open_tensorboard
 from training_data import COLORS, LABELS
 
@@ -37,6 +38,22 @@ class Says:
     def labels(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
         self.calls += 1
         return np.full(image_HW3.shape[:2], self._train_id, np.uint8)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Samples in memory as a split."""
+
+    samples: list[Sample]
+    name: str = "listed/val"
+    labels: LabelSet = LABELS
+    licence: str = ""
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
 
 
 def sample(size_hw: tuple[int, int] = (20, 30), train_id: int = 0) -> Sample:
@@ -95,7 +112,7 @@ def test_events_are_on_disk_when_the_call_returns(tmp_path: Path, monkeypatch: p
             board.scalars({"loss": 0.5}, 1)
             assert read_events(tmp_path).Tags()["scalars"] == ["loss"]
             is_flushed.clear()
-            board.pictures([sample()], Says(1), LABELS, 1)
+            board.pictures(Listed([sample()]), Says(1), 1)
             assert read_events(tmp_path).Tags()["images"] == ["pictures/1"]
         finally:
             is_flushed.set()
@@ -137,7 +154,7 @@ def test_parts_of_a_picture_are_at_most_512_wide(size_hw: tuple[int, int], part_
 
 def test_picture_shows_image_truth_and_prediction(tmp_path: Path) -> None:
     with open_tensorboard(tmp_path, enabled=True, step=0) as board:
-        board.pictures([sample((20, 30), 2), sample((40, 30), IGNORE_INDEX)], Says(1), LABELS, 5)
+        board.pictures(Listed([sample((20, 30), 2), sample((40, 30), IGNORE_INDEX)]), Says(1), 5)
     events = read_events(tmp_path)
     for name, size_hw, truth in (("pictures/1", (32, 114), COLORS[2]), ("pictures/2", (52, 114), (0, 0, 0))):
         (event,) = events.Images(name)
@@ -153,7 +170,7 @@ def test_picture_shows_image_truth_and_prediction(tmp_path: Path) -> None:
 def test_no_more_than_three_samples_are_drawn(tmp_path: Path) -> None:
     predictor = Says(0)
     with open_tensorboard(tmp_path, enabled=True, step=0) as board:
-        board.pictures([sample() for _ in range(5)], predictor, LABELS, 1)
+        board.pictures(Listed([sample() for _ in range(5)]), predictor, 1)
     assert read_events(tmp_path).Tags()["images"] == ["pictures/1", "pictures/2", "pictures/3"]
     assert predictor.calls == 3
 
@@ -163,7 +180,7 @@ def test_prediction_of_a_class_that_is_not_there_is_refused(tmp_path: Path) -> N
         open_tensorboard(tmp_path, enabled=True, step=0) as board,
         pytest.raises(DataError, match=r"white\.png: the prediction holds train id 7"),
     ):
-        board.pictures([sample()], Says(7), LABELS, 1)
+        board.pictures(Listed([sample()]), Says(7), 1)
 
 
 def test_steps_that_are_repeated_after_a_resume_stand_once(tmp_path: Path) -> None:
@@ -192,7 +209,7 @@ def test_board_that_is_not_enabled_does_nothing(tmp_path: Path, monkeypatch: pyt
     predictor = Says(0)
     with open_tensorboard(tmp_path, enabled=False, step=0) as board:
         board.scalars({"loss": 1.0}, 1)
-        board.pictures([sample()], predictor, LABELS, 1)
+        board.pictures(Listed([sample()]), predictor, 1)
     assert list(tmp_path.iterdir()) == []
     assert predictor.calls == 0
 

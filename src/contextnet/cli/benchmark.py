@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +11,7 @@ from rich.table import Table
 from typer import Argument, Option
 
 from contextnet.cli.optional import require_torch
-from contextnet.cli.options import Device, JsonFile, emit_json, require_device, require_json_target
+from contextnet.cli.options import Device, JsonFile, emit_json, parse_size, require_device, require_json_target
 from contextnet.cli.progress import progress_bar
 from contextnet.recipes.catalogue import find_recipe
 
@@ -37,6 +35,9 @@ def training(
     set_: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
     ] = None,
+    size: Annotated[
+        str | None, Option(metavar="HEIGHTxWIDTH", help="Size of the images of noise; the crop's if it is left out.")
+    ] = None,
     steps: Annotated[int, Option(min=1, help="Steps of each way in a round.")] = 6,
     rounds: Annotated[int, Option(min=1, help="Rounds, in which the ways take turns.")] = 5,
     device: Device = "cpu",
@@ -59,10 +60,13 @@ def training(
     plan = read_recipe(find_recipe(recipe), overrides)
     place, console = torch.device(device), Console(stderr=True)
     if data:
-        split = prepare_split(plan.data, place, Path(tempfile.gettempdir()), progress_bar, console.print)
+        split = prepare_split(plan.data, place, progress_bar, console.print)
     else:
         labels = CAMVID if plan.data.source.startswith("camvid:") else CITYSCAPES
-        split = noise_split(labels, plan.augmentation.crop_hw).to(place)
+        split = noise_split(labels, parse_size(size) if size else plan.augmentation.crop_hw).to(place)
+        # Noise has no classes to be told apart by name.
+        nameless = plan.loss.model_copy(update={"class_weights": None, "distillation": None})
+        plan = plan.model_copy(update={"loss": nameless})
     rate = measure_training(plan, split, place, steps=steps, rounds=rounds)
     if json_:
         emit_json(rate.to_json(), json_)

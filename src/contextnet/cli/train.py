@@ -60,6 +60,8 @@ def train(
 
     require_device(device)
     overrides = [*(set_ or []), *_override("data.source", data), *_override("init_from", init_from)]
+    if resume and any(override.partition("=")[0].strip() == "init_from" for override in overrides):
+        raise RunError("--resume goes on with the weights of the run; give --init-from when a run is started")
     folder = check_run_folder(output, resume=resume, overwrite=overwrite)
     plan = read_recipe(_recipe_path(recipe, folder.recipe, resume=resume), overrides)
     if plan.tensorboard:
@@ -84,33 +86,40 @@ def _train(
 ) -> TrainingResult:
     """Read and check the data, make the folder ready, and train; in every process of a distributed run."""
     from contextnet.data.verification import verify_split
+    from contextnet.training.checkpoint import Checkpoints
     from contextnet.training.datasets import open_validation_data
     from contextnet.training.distributed import wait_for_all
     from contextnet.training.logbook import Logbook
+    from contextnet.training.long_work import LongWork
     from contextnet.training.preparation import prepare_split
-    from contextnet.training.run import start_run
+    from contextnet.training.run import resume_run, start_run
     from contextnet.training.run_folder import prepare_run_folder
+    from contextnet.training.stopping import ending_on_sigterm
     from contextnet.training.trainer import train as run_training
 
     def show(title: str) -> AbstractContextManager[Callable[[int, int], None]]:
         return progress_bar(title, visible=ranks.is_first)
 
-    split = prepare_split(plan.data, device, folder.root, show, console.print, ranks)
-    validation = open_validation_data(plan.data)
-    if ranks.is_first:
-        with show(f"checking {validation.name}") as progress:
-            verify_split(validation, progress)
-    if not resume:
-        start_run(plan, split, device, ranks)  # what keeps a run from starting is said before the old one goes
+    with ending_on_sigterm():
+        split = prepare_split(plan.data, device, show, console.print, ranks)
+        validation, work = open_validation_data(plan.data), LongWork(ranks)
+        if ranks.is_first:
+            with show(f"checking {validation.name}") as progress:
+                verify_split(validation, work.reported(progress))
+        work.finish()
+    # What keeps a run from starting is said before the old one goes.
+    if resume:
+        checkpoints = Checkpoints(folder.root, plan.checkpoints.keep)
+        run = resume_run(plan, split, device, checkpoints, console.print, ranks)
+    else:
+        run = start_run(plan, split, device, ranks)
     wait_for_all(ranks)
     if ranks.is_first:
         prepare_run_folder(folder.root, resume=resume, overwrite=overwrite)
     wait_for_all(ranks)
     with Logbook(folder.log if ranks.is_first else None, console) as logbook:
         command = shlex.join(["contextnet", *sys.argv[1:]])
-        return run_training(
-            plan, split, validation, folder, logbook, resume=resume, device=device, ranks=ranks, command=command
-        )
+        return run_training(run, split, validation, folder, logbook, command=command)
 
 
 def _override(key: str, value: str | None) -> Sequence[str]:

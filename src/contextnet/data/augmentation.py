@@ -84,6 +84,12 @@ def _nearest(positions: Tensor, size: int) -> Tensor:
 
 
 _RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
+# Its inverse, spelled out: inverting a matrix on a GPU would hold up every batch.
+_YIQ_TO_RGB = (
+    (1.0, 0.956170685, 0.621432566),
+    (1.0, -0.272688602, -0.646813237),
+    (1.0, -1.103744082, 1.700623095),
+)
 
 
 def draw_color_maps(count: int, ranges: AugmentationRanges, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -104,7 +110,7 @@ def draw_color_maps(count: int, ranges: AugmentationRanges, generator: Generator
     turn[:, 1, 2] = -angle.sin() * saturation
     turn[:, 2, 1] = angle.sin() * saturation
     to_yiq = torch.tensor(_RGB_TO_YIQ, device=device)
-    matrix = torch.linalg.inv(to_yiq) @ turn @ to_yiq
+    matrix = torch.tensor(_YIQ_TO_RGB, device=device) @ turn @ to_yiq
     return matrix * (brightness * contrast)[:, None, None], brightness * (1 - contrast)
 
 

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median_high
 from typing import Any
 
 _EVENT_START = '{"event"'
@@ -19,7 +20,8 @@ _EVENT_START = '{"event"'
 class EpochRecord:
     """One epoch of training; ``seconds`` is the run's time so far, ``skipped_steps`` its count so far.
 
-    ``loss`` is the epoch's mean, None where no step counted; ``learning_rate`` is None where it was not logged.
+    ``loss`` is the epoch's mean, None where no step counted; ``learning_rate`` and ``images_per_s`` are None where they
+    were not logged. ``session`` is the start of the run, counted from 1, that ended the epoch.
     """
 
     epoch: int
@@ -27,6 +29,8 @@ class EpochRecord:
     seconds: float | None
     learning_rate: float | None
     skipped_steps: int
+    images_per_s: float | None
+    session: int
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,15 @@ class History:
         """Steps whose loss was not finite."""
         return self.epochs[-1].skipped_steps if self.epochs else 0
 
+    @property
+    def images_per_s(self) -> float | None:
+        """Median rate over the epochs since the run was last started, of two the higher; None before the first.
+
+        An epoch whose steps were all taken before has a rate of 0, which does not count.
+        """
+        rates = [record.images_per_s for record in self.epochs if record.session == self.sessions]
+        return median_high(counted) if (counted := [rate for rate in rates if rate]) else None
+
 
 def parse_history(text: str) -> History:
     """Read the text of a ``log.jsonl``; events of other kinds are passed over."""
@@ -94,7 +107,7 @@ def parse_history(text: str) -> History:
             sessions += 1
             skipped.update(dict.fromkeys(_texts(event.get("skipped_samples"))))
         elif kind == "epoch" and epoch:
-            epochs[epoch] = _epoch_record(epoch, event)
+            epochs[epoch] = _epoch_record(epoch, event, sessions)
         elif kind == "validation" and epoch:
             validations[epoch] = _validation_record(epoch, event)
     return History(
@@ -118,13 +131,15 @@ def _parse_event(line: str) -> dict[str, Any] | None:
     return None
 
 
-def _epoch_record(epoch: int, event: Mapping[str, Any]) -> EpochRecord:
+def _epoch_record(epoch: int, event: Mapping[str, Any], session: int) -> EpochRecord:
     return EpochRecord(
         epoch,
         _finite(event.get("loss")),
         _finite(event.get("seconds")),
         _finite(event.get("learning_rate")),
         _count(event.get("skipped_steps")) or 0,
+        _finite(event.get("images_per_s")),
+        session,
     )
 
 

@@ -29,8 +29,9 @@ class Progress:
 
     ``validated_epoch`` is the newest epoch that was validated; ``skipped_steps`` counts the steps whose loss was not
     finite, ``nonfinite_in_a_row`` the newest of them. ``loss_sum`` and ``loss_count`` are those of the epoch that is
-    under way. ``loss_scale`` and ``scale_growth`` are those of training in float16. All random choices are functions
-    of the recipe's seed and the step, so no generator state is kept.
+    under way. ``loss_scale`` and ``scale_growth`` are those of training in float16. ``seed``, ``batch_size`` and
+    ``samples`` are those of the run, None where the file does not say: every random choice is a function of them and
+    the step, so no generator state is kept.
     """
 
     epoch: int = 0
@@ -45,6 +46,9 @@ class Progress:
     nonfinite_in_a_row: int = 0
     loss_scale: float | None = None
     scale_growth: int = 0
+    seed: int | None = None
+    batch_size: int | None = None
+    samples: int | None = None
 
 
 @dataclass(frozen=True)

@@ -86,20 +86,20 @@ def start_run(recipe: Recipe, split: DecodedSplit, device: torch.device, ranks: 
     steps = max(1, len(split) // recipe.batch_size)
     _refuse_long_warmup(recipe, steps, len(split))
     return TrainingRun(
-        recipe,
-        network,
-        _compiled(network, device) if execution.compile else network,
-        start_average(network) if recipe.ema_decay else None,
-        build_optimizer(network, recipe.optimizer),
-        GradScaler(device.type, enabled=execution.precision == "float16"),
-        build_loss(recipe.loss, split.labels, split.pixel_counts, device),
-        load_teacher(recipe.loss.distillation, split.labels, device),
-        transfer,
-        device,
-        ranks,
-        Progress(),
-        steps,
-        time.monotonic(),
+        recipe=recipe,
+        network=network,
+        forward=_compiled(network, device) if execution.compile else network,
+        averaged=start_average(network) if recipe.ema_decay else None,
+        optimizer=build_optimizer(network, recipe.optimizer),
+        scaler=GradScaler(device.type, enabled=execution.precision == "float16"),
+        loss=build_loss(recipe.loss, split.labels, split.pixel_counts, device),
+        teacher=load_teacher(recipe.loss.distillation, split.labels, device),
+        transfer=transfer,
+        device=device,
+        ranks=ranks,
+        progress=Progress(seed=recipe.seed, batch_size=recipe.batch_size, samples=len(split)),
+        steps_per_epoch=steps,
+        started_s=time.monotonic(),
     )
 
 
@@ -120,22 +120,37 @@ def resume_run(
     run = start_run(recipe.model_copy(update={"init_from": None}), split, device, ranks)
     run.recipe = recipe
     path = value_of_first(checkpoints.newest_sound(say) if ranks.is_first else Path(), ranks)
-    run.progress = progress = load_state(path, run.network, run.averaged, run.optimizer)
+    progress = load_state(path, run.network, run.averaged, run.optimizer)
+    _refuse_other_steps(path, progress, run)
+    run.progress = progress
     if run.scaler.is_enabled() and progress.loss_scale is not None:
         scale = {"scale": progress.loss_scale, "_growth_tracker": progress.scale_growth}
         run.scaler.load_state_dict(run.scaler.state_dict() | scale)
     run.started_s = time.monotonic() - progress.seconds
-    if progress.epoch > recipe.epochs:
+    return run
+
+
+def _refuse_other_steps(path: Path, progress: Progress, run: TrainingRun) -> None:
+    """Raise ``RunError`` where the recipe or the data would take other steps than those in the state."""
+    epochs = run.recipe.epochs
+    if progress.epoch > epochs:
         raise RunError(
-            f"{path}: already has {progress.epoch} epochs, more than the {recipe.epochs} asked for; "
+            f"{path}: already has {progress.epoch} epochs, more than the {epochs} asked for; "
             f"give 'epochs' of {progress.epoch} or more"
         )
+    now = run.progress
+    for name, was, wanted in (
+        ("seed", progress.seed, now.seed),
+        ("batch_size", progress.batch_size, now.batch_size),
+        ("samples in the training split", progress.samples, now.samples),
+    ):
+        if was not in {None, wanted}:
+            raise RunError(f"{path}: was made with '{name}' {was}, now it is {wanted}; resume as the run was started")
     if not 0 <= progress.step - progress.epoch * run.steps_per_epoch <= run.steps_per_epoch:
         raise RunError(
             f"{path}: {progress.epoch} whole epochs and {progress.step} steps, but an epoch now has "
             f"{run.steps_per_epoch}; resume with the run's own 'batch_size' and data"
         )
-    return run
 
 
 def _compiled(network: ContextNet, device: torch.device) -> Callable[[Tensor], NetworkOutput]:

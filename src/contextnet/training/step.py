@@ -31,7 +31,8 @@ def take_step(run: TrainingRun, batch: Batch, step: int) -> float | None:
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     # A forward pass moves the batch norm's running statistics, also one that ends in NaN.
-    statistics = [buffer.clone() for buffer in run.network.buffers()]
+    buffers = list(run.network.buffers())
+    before = torch._foreach_add(buffers, 0)
     run.optimizer.zero_grad(set_to_none=True)
     local_loss = _accumulate(run, batch)
     average_gradients(run.network, run.ranks)
@@ -42,8 +43,7 @@ def take_step(run: TrainingRun, batch: Batch, step: int) -> float | None:
     value, norm_value = torch.stack([local_loss, norm]).tolist()
     value = sum_over_ranks([value], run.ranks)[0] / run.ranks.world_size
     if not (math.isfinite(value) and math.isfinite(norm_value)):
-        for buffer, before in zip(run.network.buffers(), statistics, strict=True):
-            buffer.copy_(before)
+        torch._foreach_copy_(buffers, before)
         run.scaler.update()
         _count_nonfinite(run, step)
         return None

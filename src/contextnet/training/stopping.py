@@ -29,9 +29,10 @@ class Stopped(Exception):  # noqa: N818 - a request, no error
 
 @contextmanager
 def heed_signals() -> Iterator[StopRequest]:
-    """Note the first SIGTERM or SIGINT instead of ending at once; a second one acts as it would outside.
+    """Note SIGTERM and SIGINT instead of ending at once; a second SIGINT acts as it would outside.
 
-    Only the main thread may take signals; in any other nothing is changed and no request ever comes.
+    A second SIGTERM says nothing new: launchers send it to processes that have been told already. Only the main thread
+    may take signals; in any other nothing is changed and no request ever comes.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -40,17 +41,31 @@ def heed_signals() -> Iterator[StopRequest]:
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
     def note(number: int, frame: FrameType | None) -> None:
-        request.signal_number = number
-        _restore(before)
+        if number == signal.SIGINT and request.signal_number == signal.SIGINT:
+            raise KeyboardInterrupt
+        request.signal_number = request.signal_number or number
 
     for number in STOP_SIGNALS:
         signal.signal(number, note)
     try:
         yield request
     finally:
-        _restore(before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _restore(handlers: dict[signal.Signals, signal._HANDLER]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the process by ``SystemExit``, so that what was begun is cleaned up; in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -6,7 +6,7 @@ Step s stands for what s steps have made. TensorBoard itself is imported when a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from contextnet.data.sample import Sample
+from contextnet.data.sample import Sample, SegmentationData
 from contextnet.errors import MissingDependencyError, TrainingError
 from contextnet.evaluation.predictor import Predictor, predict
 from contextnet.evaluation.scores import Scores
@@ -73,24 +73,26 @@ class TensorBoard:
         means = {"validation/miou": scores.miou, "validation/pixel_accuracy": scores.pixel_accuracy}
         self.scalars(means | {f"iou/{name}": iou for name, iou in by_class}, step)
 
-    def pictures(self, samples: Sequence[Sample], predictor: Predictor, labels: LabelSet, step: int) -> None:
+    def pictures(self, data: SegmentationData, predictor: Predictor, step: int) -> None:
         """Draw the first ``MAX_PICTURES`` samples under ``pictures/``, numbered from 1: image, truth, prediction.
 
-        The samples have ground truth. Nothing is predicted without a writer.
+        The samples have ground truth. Nothing is read or predicted without a writer.
         """
         if self._writer is None:
             return
-        for number, sample in enumerate(samples[:MAX_PICTURES], start=1):
-            picture = draw_sample(sample, predict(predictor, sample, labels.num_classes), labels)
+        for index in range(min(MAX_PICTURES, len(data))):
+            sample = data[index]
+            picture = draw_sample(sample, predict(predictor, sample, data.labels.num_classes), data.labels)
             with _named_faults(Path(self._writer.log_dir)):
-                self._writer.add_image(f"pictures/{number}", picture, step, dataformats="HWC")
+                self._writer.add_image(f"pictures/{index + 1}", picture, step, dataformats="HWC")
                 self._writer.flush()
 
 
 def open_tensorboard(folder: Path, *, enabled: bool, step: int) -> TensorBoard:
     """Open an event file in ``folder`` for a run that has done ``step`` steps; one that is not enabled does nothing.
 
-    What an earlier start of the run wrote of later steps is hidden, so that no repeated step stands twice. Raises
+    What an earlier start of the run wrote of later steps is hidden, so that no repeated step stands twice; a validation
+    that was cut off after ``step`` may. Raises
     ``MissingDependencyError`` without TensorBoard, ``TrainingError`` when the folder cannot be written.
     """
     if not enabled:

@@ -13,12 +13,12 @@ from contextnet.data.decoding import DecodedSplit
 from contextnet.data.sample import SegmentationData
 from contextnet.errors import TrainingError
 from contextnet.files import write_text
-from contextnet.training.allocator import retain_freed_memory
+from contextnet.training.allocator import retained_memory
 from contextnet.training.checkpoint import Checkpoints
-from contextnet.training.distributed import ALONE, Ranks, any_rank, part_of
+from contextnet.training.distributed import any_rank, part_of, wait_for_all
 from contextnet.training.logbook import Logbook
-from contextnet.training.recipe.recipe import Recipe, write_recipe
-from contextnet.training.run import TrainingRun, resume_run, start_run
+from contextnet.training.recipe.recipe import write_recipe
+from contextnet.training.run import TrainingRun
 from contextnet.training.run_folder import RunFolder
 from contextnet.training.step import learning_rate_at, take_step
 from contextnet.training.stopping import Stopped, StopRequest, heed_signals
@@ -44,40 +44,31 @@ class TrainingResult:
 
 
 def train(
-    recipe: Recipe,
+    run: TrainingRun,
     split: DecodedSplit,
     validation: SegmentationData,
     folder: RunFolder,
     logbook: Logbook,
     *,
-    resume: bool = False,
-    device: str | torch.device = "cpu",
-    ranks: Ranks = ALONE,
     command: str = "",
 ) -> TrainingResult:
-    """Train the recipe's network on a decoded split and leave its files in ``folder``.
+    """Take ``run`` to its end on a decoded split, and leave its files in ``folder``.
 
     The validated and saved weights are the averaged ones where the recipe averages. ``command`` is noted in the
-    weights' metadata. The resolved recipe is written once the run can start. SIGTERM and SIGINT end the run after the
-    step that is under way, with its state saved. Every process of a distributed run calls this with its ``ranks``; the
-    first one writes. Raises ``TrainingError`` when too many steps in a row have a loss that is not finite, when a batch
-    does not fit into memory or is too small for batch norm, and when another process of the run has ended; ``RunError``
-    or ``WeightsError`` when there is nothing that can be resumed.
+    weights' metadata. SIGTERM and SIGINT end the run after the step that is under way, with its state saved. Every
+    process of a distributed run calls this; the first one writes. Raises ``TrainingError`` when too many steps in a row
+    have a loss that is not finite, when a batch does not fit into memory, and when another process of the run has
+    ended.
     """
+    recipe, ranks = run.recipe, run.ranks
     for fault in split.skipped:
         logbook.say(f"skipped: {fault}")
-    place = torch.device(device)
     checkpoints = Checkpoints(folder.root, recipe.checkpoints.keep)
-    if resume:
-        run = resume_run(recipe, split, place, checkpoints, logbook.say, ranks)
-    else:
-        run = start_run(recipe, split, place, ranks)
     if ranks.is_first:
         write_text(folder.recipe, write_recipe(recipe))
     _announce(run, split, logbook)
-    retain_freed_memory(place.type == "cpu")
     events = open_tensorboard(folder.root, enabled=recipe.tensorboard and ranks.is_first, step=run.progress.step)
-    with heed_signals() as request, events as board:
+    with heed_signals() as request, events as board, retained_memory(run.device):
         try:
             while True:
                 if _is_validation_due(run):
@@ -89,6 +80,7 @@ def train(
                 if run.progress.epoch % recipe.checkpoints.every_epochs == 0 or _is_validation_due(run):
                     _save(run, checkpoints)
         except Stopped as stopped:
+            wait_for_all(ranks)  # one that left earlier would have its launcher end the first while that saves
             logbook.say(f"stopped at step {run.progress.step} of {run.total_steps}; go on with --resume")
             return _result(run, stopped.signal_number)
 

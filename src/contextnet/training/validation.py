@@ -18,7 +18,7 @@ from contextnet.training.logbook import Logbook
 from contextnet.training.run import TrainingRun
 from contextnet.training.run_folder import RunFolder
 from contextnet.training.stopping import Stopped, StopRequest
-from contextnet.training.tensorboard import MAX_PICTURES, TensorBoard
+from contextnet.training.tensorboard import TensorBoard
 
 
 def validate(
@@ -49,8 +49,6 @@ def validate(
     epoch, is_best = run.progress.epoch, scores.miou > run.progress.best_miou
     accuracy = scores.pixel_accuracy
     logbook.write("validation", epoch=epoch, miou=scores.miou, pixel_accuracy=accuracy, iou=_class_iou(scores))
-    board.validation(scores, run.progress.step)
-    board.pictures([data[i] for i in range(min(MAX_PICTURES, len(data)))], predictor, split.labels, run.progress.step)
     if is_best:
         run.progress = replace(run.progress, best_miou=scores.miou, best_epoch=epoch)
     if run.ranks.is_first:
@@ -61,6 +59,8 @@ def validate(
             write_weights(folder.best_weights, weights)
             write_json(folder.scores, scores.to_json())
         write_weights(folder.last_weights, weights)
+    board.validation(scores, run.progress.step)
+    board.pictures(data, predictor, run.progress.step)
     run.progress = replace(run.progress, validated_epoch=epoch)
     logbook.say(f"epoch {epoch}: mIoU {scores.miou:.4f} on {data.name}, best {run.progress.best_miou:.4f}")
 

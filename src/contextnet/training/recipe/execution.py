@@ -18,7 +18,7 @@ class ExecutionOptions(Options):
     its share of a batch. ``sync_batch_norm`` takes batch norm's statistics over the whole batch of all processes.
     """
 
-    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     channels_last: bool = True
     compile: bool = False
     accumulation: Count = 1
