@@ -1,9 +1,11 @@
 """What goes back from a run: its folder as one tar in parts of limited size, and back from the parts to folders.
 
-The tar of all runs is cut into ``runs.tar.00``, ``runs.tar.01``, … ; ``cat`` joins them. Its first member,
-``bundle.json``, says which runs are finished. Of a run's training states the newest goes back, of a finished run none.
-Where not everything fits, the weights after the last epoch are left out first, then training states; results never are
-before those.
+The tar of all runs is cut into ``runs-0001.tar.00``, ``runs-0001.tar.01``, … ; ``cat`` joins them. Every bundle has a
+number of its own, and its part 00 is written last: a bundle that has it is whole, and the one before stays until then.
+The tar's first member, ``bundle.json``, says which runs are finished.
+
+Of a run's training states the newest goes back, of a finished run none. Where not everything fits, the weights after
+the last epoch are left out first, then training states; results never are before those.
 """
 
 from __future__ import annotations
@@ -16,15 +18,18 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from contextnet.errors import ContextNetError
+from contextnet.files import leftovers, write_atomically
 from contextnet.training.run_folder import RunFolder
 
 PART_BYTES = 15 * 2**20
 MAX_PARTS = 4
 INDEX = "bundle.json"
+_PART = re.compile(r"runs-([0-9]{4,})\.tar\.([0-9]{2})")
 _BLOCK = 512
 _RESERVED = 64 * 1024
 """For the index and the tar's end."""
@@ -81,7 +86,10 @@ def choose_members(members: Iterable[Member], limit_bytes: int) -> tuple[list[Me
 def write_bundle(
     finished: Mapping[Path, bool], out: Path, *, part_bytes: int = PART_BYTES, max_parts: int = MAX_PARTS
 ) -> Bundle:
-    """Write the parts of the runs' tar to ``out`` in place of older ones; ``finished`` is by run folder."""
+    """Write the parts of the runs' tar to ``out``, then remove older ones; ``finished`` is by run folder.
+
+    Raises ``ContextNetError`` naming the part that cannot be written; the bundle before stays.
+    """
     members = [m for run, is_finished in finished.items() for m in list_members(run, is_finished=is_finished)]
     taken, left_out = choose_members(members, part_bytes * max_parts)
     index = json.dumps({"finished": {run.name: is_finished for run, is_finished in finished.items()}}).encode()
@@ -92,26 +100,58 @@ def write_bundle(
         archive.addfile(entry, io.BytesIO(index))
         for member in taken:
             archive.add(member.path, member.name, recursive=False)
-    for old in out.glob("runs.tar.*"):
-        old.unlink()
-    content = tar.getbuffer()
-    parts = []
-    for number, start in enumerate(range(0, len(content), part_bytes)):
-        parts.append(out / f"runs.tar.{number:02d}")
-        parts[-1].write_bytes(content[start : start + part_bytes])
-    return Bundle(tuple(parts), tuple(member.name for member in left_out))
+    return Bundle(_write_parts(tar.getvalue(), out, part_bytes), tuple(member.name for member in left_out))
+
+
+def _write_parts(content: bytes, out: Path, part_bytes: int) -> tuple[Path, ...]:
+    """Write the first part last, which makes the bundle valid, and remove what is left of others after that."""
+    older = _parts_by_bundle(out)
+    stray = leftovers(out, "runs-*.tar.*")
+    bundle = max(older, default=0) + 1
+    pieces = [content[start : start + part_bytes] for start in range(0, len(content), part_bytes)]
+    parts = tuple(out / f"runs-{bundle:04d}.tar.{number:02d}" for number in range(len(pieces)))
+    for path, piece in reversed(list(zip(parts, pieces, strict=True))):
+        write_atomically(path, partial(_write_piece, piece))
+    for path in (*stray, *(path for numbered in older.values() for path in numbered.values())):
+        path.unlink()
+    return parts
+
+
+def _write_piece(piece: bytes, file: BinaryIO) -> None:
+    file.write(piece)
+
+
+def _parts_by_bundle(folder: Path) -> dict[int, dict[int, Path]]:
+    """Give the parts in a folder by the number of their bundle and their own."""
+    found: dict[int, dict[int, Path]] = {}
+    for path in sorted(folder.glob("runs-*.tar.*")):
+        if match := _PART.fullmatch(path.name):
+            found.setdefault(int(match[1]), {})[int(match[2])] = path
+    return found
+
+
+def _newest_bundle(source: Path) -> tuple[Path, ...]:
+    """Give the parts of the newest bundle that has its first part and no gap; none where there is none."""
+    for _, parts in sorted(_parts_by_bundle(source).items(), reverse=True):
+        if sorted(parts) == list(range(len(parts))):
+            return tuple(parts[number] for number in sorted(parts))
+    return ()
 
 
 def unpack_bundle(source: Path, runs: Path, results: Path) -> dict[str, bool]:
-    """Put the runs of a bundle in place of older ones of the same name; tell which are finished, by name.
+    """Put the runs of the newest bundle in place of older ones of the same name; tell which are finished, by name.
 
     A finished run goes to ``results`` whole, and ``runs`` keeps its log and recipe, by which it is skipped; any other
-    goes to ``runs`` to be gone on with. Raises ``ContextNetError`` naming the folder when it holds no bundle, one
-    that is damaged, or one with a path that leads elsewhere.
+    goes to ``runs`` to be gone on with. The training states that an older one has there stay where the bundle has none.
+    Raises ``ContextNetError`` naming the folder when it holds no bundle, one that is damaged, or one with a path that
+    leads elsewhere.
     """
-    parts = sorted(source.glob("runs.tar.[0-9][0-9]"))
+    parts = _newest_bundle(source)
     if not parts:
-        raise ContextNetError(f"{source}: holds no 'runs.tar.00'; give the folder that the trainings came back in")
+        raise ContextNetError(
+            f"{source}: holds no whole bundle of runs ('runs-0001.tar.00' and so on); "
+            "give the folder that the trainings came back in, or fetch it again"
+        )
     runs.mkdir(parents=True, exist_ok=True)
     results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=runs) as name:
@@ -125,9 +165,12 @@ def unpack_bundle(source: Path, runs: Path, results: Path) -> dict[str, bool]:
             except (tarfile.TarError, OSError, ValueError) as error:
                 raise ContextNetError(f"{source}: its bundle of runs cannot be read: {error}; fetch it again") from None
         for run, is_finished in finished.items():
-            _put(incoming / run, (results if is_finished else runs) / run)
             if is_finished:
+                _put(incoming / run, results / run, incoming)
                 _keep_marker(results / run, runs / run)
+            else:
+                _keep_states(runs / run, incoming / run)
+                _put(incoming / run, runs / run, incoming)
     return finished
 
 
@@ -144,9 +187,19 @@ def _read_index(path: Path) -> dict[str, bool]:
     return {name: bool(finished[name]) for name in names if (path.parent / name).is_dir()}
 
 
-def _put(source: Path, target: Path) -> None:
+def _keep_states(local: Path, incoming: Path) -> None:
+    """Copy the states of a local run to the one that takes its place, if that came without any."""
+    states = RunFolder(local).state_files()
+    if states and not RunFolder(incoming).state_files():
+        RunFolder(incoming).states.mkdir(exist_ok=True)
+        for state in states:
+            shutil.copy2(state, RunFolder(incoming).states)
+
+
+def _put(source: Path, target: Path, aside: Path) -> None:
+    """Move a folder in place of an older one, which goes aside before and is removed after that."""
     if target.exists():
-        shutil.rmtree(target)
+        shutil.move(target, aside / f".older-{target.name}")
     shutil.move(source, target)
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError, field_validator
 
 from contextnet.errors import ContextNetError, RecipeError
 from contextnet.recipes.catalogue import find_recipe
+from contextnet.reporting.history import parse_history
 from contextnet.training.recipe.faults import explain
 from contextnet.training.recipe.options import Options
 from contextnet.training.recipe.recipe import Recipe, read_recipe
@@ -95,36 +94,16 @@ class Standing:
 
 def read_standing(folder: Path) -> Standing:
     """Read how far the run in ``folder`` has come; a folder that is not there has not begun."""
-    events = _read_events(RunFolder(folder).log)
-    epochs = [event for event in events if event.get("event") == "epoch"]
-    validations = [event for event in events if event.get("event") == "validation"]
-    scores = [miou for event in validations if (miou := event.get("miou")) is not None and math.isfinite(miou)]
-    starts = [index for index, event in enumerate(events) if event.get("event") == "start"]
-    fresh = events[starts[-1] :] if starts else []
-    rates = sorted(event["images_per_s"] for event in fresh if event.get("images_per_s"))
+    log = RunFolder(folder).log
+    history = parse_history(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "")
     return Standing(
-        epochs=max((event["epoch"] for event in epochs), default=0),
-        validated_epoch=max((event["epoch"] for event in validations), default=0),
-        best_miou=max(scores, default=None),
-        images_per_s=rates[len(rates) // 2] if rates else None,
+        epochs=history.epochs_done,
+        validated_epoch=history.validations[-1].epoch if history.validations else 0,
+        best_miou=history.best.miou if history.best else None,
+        images_per_s=history.images_per_s,
         has_state=bool(RunFolder(folder).state_files()),
         has_weights=any(folder.glob("*.safetensors")),
     )
-
-
-def _read_events(log: Path) -> list[dict[str, Any]]:
-    """Read the lines that are whole: the last one may have been cut off."""
-    if not log.is_file():
-        return []
-    events = []
-    for line in log.read_text(encoding="utf-8").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
 
 
 class Need(Enum):

@@ -15,7 +15,7 @@ HEADINGS = ("training", "epochs", "best mIoU %", "images/s", "seconds", "GPU bus
 class Outcome:
     """A training of the queue after a command: what became of it, and its ending where it was run.
 
-    ``busy_share`` is the GPU's, 0…1, or None where it is unknown.
+    ``busy_share`` is the GPU's, 0…1, or None where it is unknown. ``text`` is for the reader alone.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Outcome:
     text: str
     ending: Ending | None = None
     busy_share: float | None = None
+    is_finished: bool = False
     has_failed: bool = False
 
 
@@ -31,16 +32,16 @@ def outcome_of(
     name: str, standing: Standing, total_epochs: int, need: Need, ending: Ending, busy_share: float | None
 ) -> Outcome:
     """Say how a training ended; ``need`` is what it needs now."""
-    has_failed = False
+    is_finished = has_failed = False
     if need is Need.NOTHING and (ending.exit_code == 0 or ending.hit_limit):
-        text = "finished"
+        text, is_finished = "finished", True
     elif ending.hit_limit and need is Need.RESUME:
         text = "stopped, goes on" if ending.exit_code == STOPPED_CODE else f"cut off ({ending.exit_code}), goes on"
     elif ending.hit_limit and need is Need.START:
         text = "stopped before its first state"
     else:
         text, has_failed = f"failed with exit code {ending.exit_code}", True
-    return Outcome(name, standing, total_epochs, text, ending, busy_share, has_failed)
+    return Outcome(name, standing, total_epochs, text, ending, busy_share, is_finished, has_failed)
 
 
 def render_report(outcomes: Sequence[Outcome], left_out: Sequence[str]) -> str:

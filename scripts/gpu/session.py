@@ -88,7 +88,7 @@ def work_through(
             break
         folder, need = runs / training.name, needs[training.name]
         done[training.name] = train_one(training, epochs[training], need, folder, limit_s, budget.saving_s, program)
-        finished = {runs / name: outcome.text == "finished" for name, outcome in done.items()}
+        finished = {runs / name: outcome.is_finished for name, outcome in done.items()}
         left_out = write_bundle(finished, out).left_out
     return [done.get(t.name) or _untouched(t.name, runs, count) for t, count in epochs.items()], left_out
 
@@ -97,7 +97,7 @@ def _untouched(name: str, runs: Path, epochs: int) -> Outcome:
     standing = read_standing(runs / name)
     need = need_of(standing, epochs)
     texts = {Need.NOTHING: "finished before", Need.START: "not reached", Need.RESUME: "not reached"}
-    return Outcome(name, standing, epochs, texts.get(need, need.value))
+    return Outcome(name, standing, epochs, texts.get(need, need.value), is_finished=need is Need.NOTHING)
 
 
 def main() -> int:

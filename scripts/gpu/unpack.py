@@ -19,7 +19,7 @@ from scripts.gpu.machine import ROOT, say
 def main() -> int:
     """Read the command line and unpack; give the exit code."""
     parser = argparse.ArgumentParser(description="Bring back the runs that a command on the GPU left.")
-    parser.add_argument("source", type=Path, metavar="FROM", help="folder with runs.tar.00 and so on")
+    parser.add_argument("source", type=Path, metavar="FROM", help="folder with runs-0001.tar.00 and so on")
     parser.add_argument("--runs", type=Path, default=ROOT / "gpu-runs")
     parser.add_argument("--results", type=Path, default=ROOT / "runs" / "gpu")
     given = parser.parse_args()
