@@ -2,12 +2,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from made_samples import CallableData, sample
 
 from contextnet.data.augmentation import NO_AUGMENTATION, AugmentationRanges
-from contextnet.data.batches import draw_batch, epoch_order, generator_for
+from contextnet.data.batches import (
+    AUGMENTATION_STREAM,
+    NETWORK_STREAM,
+    ORDER_STREAM,
+    draw_batch,
+    epoch_order,
+    generator_for,
+)
 from contextnet.data.decoding import DecodedSplit, decode_split
 
 
@@ -33,6 +41,14 @@ def test_every_sample_takes_every_place_about_equally_often() -> None:
     assert places.max() < 140
 
 
+def test_streams_stay_as_runs_on_disk_were_made() -> None:
+    # Other numbers would resume such a run with other draws; those from the last on are of one process each.
+    assert (ORDER_STREAM, AUGMENTATION_STREAM, NETWORK_STREAM) == (0, 1, 2)
+    state = np.random.SeedSequence([3, 0, 5]).generate_state(1, np.uint64)
+    expected = torch.randperm(50, generator=torch.Generator().manual_seed(int(state[0]) >> 1))
+    assert torch.equal(epoch_order(50, seed=3, epoch=5), expected)
+
+
 def test_generators_are_pure_and_differ_by_seed_step_and_stream() -> None:
     keys = [(seed, step, stream) for seed in (0, 1, 2**62) for step in (0, 1, 2) for stream in (0, 1, 2)]
     draws = [torch.rand(2, generator=generator_for(a, b, stream=c)).tolist() for a, b, c in keys]
@@ -44,6 +60,10 @@ def test_generators_are_pure_and_differ_by_seed_step_and_stream() -> None:
 RANGES = AugmentationRanges()
 
 
+def augmenting(seed: int, step: int) -> torch.Generator:
+    return generator_for(seed, step, stream=AUGMENTATION_STREAM)
+
+
 def split_of(sizes_hw: list[tuple[int, int]]) -> DecodedSplit:
     return decode_split(CallableData(len(sizes_hw), lambda i: sample(i, sizes_hw[i])))
 
@@ -51,7 +71,7 @@ def split_of(sizes_hw: list[tuple[int, int]]) -> DecodedSplit:
 @pytest.mark.parametrize("sizes_hw", [[(12, 20)] * 4, [(12, 20), (9, 31), (40, 16), (12, 20)], [(1, 1)]])
 def test_batch_has_one_crop_of_each_sample(sizes_hw: list[tuple[int, int]]) -> None:
     split = split_of(sizes_hw)
-    batch = draw_batch(split, list(range(len(split))), (16, 24), RANGES, generator_for(0, 0, stream=1))
+    batch = draw_batch(split, list(range(len(split))), (16, 24), RANGES, augmenting(0, 0))
     assert batch.images.shape == (len(split), 3, 16, 24)
     assert batch.images.dtype == torch.float32
     assert 0 <= batch.images.min() <= batch.images.max() <= 255
@@ -62,7 +82,7 @@ def test_batch_has_one_crop_of_each_sample(sizes_hw: list[tuple[int, int]]) -> N
 
 def test_batch_takes_the_samples_asked_for() -> None:
     split = split_of([(8, 16)] * 5)
-    batch = draw_batch(split, [4, 1], (8, 16), NO_AUGMENTATION, generator_for(0, 0, stream=1))
+    batch = draw_batch(split, [4, 1], (8, 16), NO_AUGMENTATION, augmenting(0, 0))
     for image, labels, index in zip(batch.images, batch.labels, [4, 1], strict=True):
         assert torch.equal(image.round().to(torch.uint8), split.images[index])
         assert torch.equal(labels, split.masks[index].long())
@@ -71,17 +91,15 @@ def test_batch_takes_the_samples_asked_for() -> None:
 def test_samples_of_mixed_sizes_are_warped_as_those_of_one_size() -> None:
     # Sample 0 stands in both batches in first place, so it has the same draw beside whatever sample.
     crop = (16, 24)
-    mixed = draw_batch(split_of([(12, 20), (9, 31)]), [0, 1], crop, RANGES, generator_for(7, 0, stream=1))
-    alike = draw_batch(split_of([(12, 20), (12, 20)]), [0, 1], crop, RANGES, generator_for(7, 0, stream=1))
+    mixed = draw_batch(split_of([(12, 20), (9, 31)]), [0, 1], crop, RANGES, augmenting(7, 0))
+    alike = draw_batch(split_of([(12, 20), (12, 20)]), [0, 1], crop, RANGES, augmenting(7, 0))
     torch.testing.assert_close(mixed.images[0], alike.images[0], rtol=0, atol=1e-3)
     assert torch.equal(mixed.labels[0], alike.labels[0])
 
 
 def test_batch_is_a_function_of_the_generator() -> None:
     split = split_of([(12, 20)] * 3)
-    first, same, other = (
-        draw_batch(split, [0, 1, 2], (8, 8), RANGES, generator_for(7, step, stream=1)) for step in (4, 4, 5)
-    )
+    first, same, other = (draw_batch(split, [0, 1, 2], (8, 8), RANGES, augmenting(7, step)) for step in (4, 4, 5))
     assert torch.equal(first.images, same.images)
     assert torch.equal(first.labels, same.labels)
     assert not torch.equal(first.images, other.images)
@@ -95,10 +113,10 @@ SIZES = {"alike": [(12, 20)] * 7, "mixed": [(12, 20), (12, 20), (9, 31), (40, 16
 def test_parts_put_together_are_the_whole_batch(sizes: str, lengths: tuple[int, ...]) -> None:
     split = split_of(SIZES[sizes])
     indices = [6, 2, 0, 1, 5, 3, 4]
-    whole = draw_batch(split, indices, (16, 24), RANGES, generator_for(3, 1, stream=1))
+    whole = draw_batch(split, indices, (16, 24), RANGES, augmenting(3, 1))
     starts = [sum(lengths[:k]) for k in range(len(lengths))]
     parts = [
-        draw_batch(split, indices, (16, 24), RANGES, generator_for(3, 1, stream=1), part=slice(start, start + length))
+        draw_batch(split, indices, (16, 24), RANGES, augmenting(3, 1), part=slice(start, start + length))
         for start, length in zip(starts, lengths, strict=True)
     ]
     assert [len(part.images) for part in parts] == list(lengths)
@@ -109,11 +127,11 @@ def test_parts_put_together_are_the_whole_batch(sizes: str, lengths: tuple[int, 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_number_of_threads_does_not_change_a_batch(threads: int) -> None:
     split = split_of([(48, 64)] * 5)
-    expected = draw_batch(split, [0, 1, 2, 3, 4], (40, 56), RANGES, generator_for(3, 1, stream=1))
+    expected = draw_batch(split, [0, 1, 2, 3, 4], (40, 56), RANGES, augmenting(3, 1))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        batch = draw_batch(split, [0, 1, 2, 3, 4], (40, 56), RANGES, generator_for(3, 1, stream=1))
+        batch = draw_batch(split, [0, 1, 2, 3, 4], (40, 56), RANGES, augmenting(3, 1))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(batch.labels, expected.labels)
@@ -125,20 +143,19 @@ def test_batch_from_a_file_is_the_one_from_memory(sizes: str, tmp_path: Path) ->
     data = CallableData(7, lambda i: sample(i, SIZES[sizes][i]))
     mapped = decode_split(data, file=tmp_path / "split")
     from_file, from_memory = (
-        draw_batch(split, [3, 4, 0, 1], (16, 24), RANGES, generator_for(3, 1, stream=1))
-        for split in (mapped, decode_split(data))
+        draw_batch(split, [3, 4, 0, 1], (16, 24), RANGES, augmenting(3, 1)) for split in (mapped, decode_split(data))
     )
     assert torch.equal(from_file.images, from_memory.images)
     assert torch.equal(from_file.labels, from_memory.labels)
 
 
 def test_channels_of_a_batch_are_innermost() -> None:
-    batch = draw_batch(split_of([(12, 20)] * 3), [0, 1, 2], (16, 24), RANGES, generator_for(0, 0, stream=1))
+    batch = draw_batch(split_of([(12, 20)] * 3), [0, 1, 2], (16, 24), RANGES, augmenting(0, 0))
     assert batch.images.stride() == (3 * 16 * 24, 1, 3 * 24, 3)
 
 
 def test_split_itself_is_left_alone() -> None:
     split = split_of([(12, 20)] * 2)
     before = [t.clone() for t in (*split.images, *split.masks)]
-    draw_batch(split, [0, 1], (12, 20), RANGES, generator_for(0, 0, stream=1))
+    draw_batch(split, [0, 1], (12, 20), RANGES, augmenting(0, 0))
     assert all(torch.equal(a, b) for a, b in zip(before, (*split.images, *split.masks), strict=True))

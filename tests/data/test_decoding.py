@@ -65,12 +65,6 @@ def named_split(name: str, licence: str, count: int, *broken: int, seed: int = 0
     return decode_split(data, unreadable_budget=len(broken))
 
 
-def test_bytes_are_three_of_colour_and_one_of_label(file: Path | None) -> None:
-    split = decode_split(CallableData(2, lambda i: sample(i, [(4, 6), (5, 3)][i])), file=file)
-    assert split.num_bytes == 4 * (4 * 6 + 5 * 3)
-    assert join_splits([(split, 3), (split, 2)]).num_bytes == split.num_bytes
-
-
 def test_splits_are_joined_by_reference_and_in_order() -> None:
     a = named_split("a/train", "Notice A.", 3, 1, seed=0)
     b = named_split("b/train", "", 2, seed=50)
@@ -86,7 +80,6 @@ def test_splits_are_joined_by_reference_and_in_order() -> None:
     assert len(joined) == len(images) == 10
     assert all(one is other for one, other in zip(joined.images, images, strict=True))
     assert all(one is other for one, other in zip(joined.masks, masks, strict=True))
-    assert joined.num_bytes == 96 * 6
 
 
 def test_single_split_joined_once_is_itself() -> None:
@@ -112,7 +105,6 @@ def test_split_moves_as_a_whole_and_repeated_samples_once() -> None:
     assert [tuple(image.shape) for image in moved.images] == [(3, 4, 6)] * 6
     assert all(image.permute(1, 2, 0).is_contiguous() for image in moved.images)
     assert all(moved.images[i] is moved.images[i % 2] and moved.masks[i] is moved.masks[i % 2] for i in range(6))
-    assert moved.num_bytes == split.num_bytes == 96 * 2
     assert (moved.name, moved.labels, moved.licence, moved.skipped) == ("a/train", CAMVID, "Notice A.", split.skipped)
 
 

@@ -16,7 +16,7 @@ Uint8Array = NDArray[np.uint8]
 
 
 class MemoryData:
-    """A split whose samples are given; counts how many samples it was asked for."""
+    """A split whose samples are given; keeps the indices in the order of reading."""
 
     licence = ""
 
@@ -24,13 +24,17 @@ class MemoryData:
         self._samples = samples
         self.labels = labels
         self.name = name
-        self.reads = 0
+        self.indices: list[int] = []
+
+    @property
+    def reads(self) -> int:
+        return len(self.indices)
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def __getitem__(self, index: int) -> Sample:
-        self.reads += 1
+        self.indices.append(index)
         return self._samples[index]
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import gc
 import math
+import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluation_scenes import MemoryData, Replay, random_scene, sample_of
+from numpy.typing import NDArray
 
+from contextnet.data.reading import DECODING_THREADS, READ_AHEAD
 from contextnet.data.sample import Sample
-from contextnet.errors import DataError
+from contextnet.errors import ContextNetError, DataError, ImageError
 from contextnet.evaluation import evaluate
 from contextnet.labels import CAMVID, CITYSCAPES, LabelSet
 
@@ -119,9 +121,9 @@ def test_a_predictor_with_another_dtype_is_refused() -> None:
         evaluate(predictor, MemoryData([sample(PREDICTED)]))
 
 
-def test_one_image_is_held_at_a_time() -> None:
+def test_few_images_are_held_at_a_time() -> None:
     generator = np.random.default_rng(3)
-    scenes = [random_scene(generator) for _ in range(8)]
+    scenes = [random_scene(generator) for _ in range(40)]
     alive: list[weakref.ref[Sample]] = []
 
     class Watched(MemoryData):
@@ -133,12 +135,94 @@ def test_one_image_is_held_at_a_time() -> None:
     counts: list[int] = []
 
     def count(done: int, total: int) -> None:
-        gc.collect()
         counts.append(sum(reference() is not None for reference in alive))
 
     data = Watched([sample_of(scene, Path(f"{i}.png")) for i, scene in enumerate(scenes)])
     evaluate(Replay([scene.predicted for scene in scenes]), data, progress=count)
-    assert counts == [1] * 8
+    assert len(counts) == 40
+    assert 1 < max(counts) <= READ_AHEAD + DECODING_THREADS
+
+
+class Signalling(MemoryData):
+    """Samples of which each is read when what it waits for has happened, and may then fail."""
+
+    def __init__(self, count: int, errors: dict[int, Exception]) -> None:
+        super().__init__([sample(PREDICTED, f"{i}.png") for i in range(count)])
+        self._errors = errors
+        self.asked = [threading.Event() for _ in range(count)]
+        self.waits: dict[int, threading.Event] = {}
+
+    def __getitem__(self, index: int) -> Sample:
+        self.asked[index].set()
+        if index in self.waits:
+            assert self.waits[index].wait(5)
+        if index in self._errors:
+            raise self._errors[index]
+        return super().__getitem__(index)
+
+
+class Counting:
+    """A predictor that counts its images, and acts before it answers."""
+
+    def __init__(self, act: Callable[[], object] = lambda: None) -> None:
+        self._act = act
+        self.images = 0
+
+    def labels(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        self.images += 1
+        self._act()
+        return np.zeros(image_HW3.shape[:2], np.uint8)
+
+
+def test_the_next_images_are_read_while_one_is_predicted() -> None:
+    data = Signalling(READ_AHEAD, {})
+    predictor = Counting(lambda: pytest.fail("not read ahead") if not data.asked[-1].wait(5) else None)
+    assert evaluate(predictor, data).scores.miou == 1
+    assert sorted(data.indices) == list(range(READ_AHEAD))
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected", "predicted"),
+    [
+        ({2: DataError("2.png: wrong"), 3: ImageError("3.png: cut off")}, (DataError, "^2.png: wrong$"), 2),
+        ({2: ImageError("2.png: cut off"), 3: KeyError("a mistake")}, (ImageError, "^2.png: cut off$"), 2),
+        ({2: KeyError("a mistake"), 3: DataError("3.png: wrong")}, (KeyError, "^'a mistake'$"), 2),
+        ({0: ContextNetError("no data error"), 1: DataError("1.png: wrong")}, (ContextNetError, "^no data error$"), 0),
+    ],
+)
+def test_the_first_sample_that_fails_is_raised_after_those_before_it(
+    errors: dict[int, Exception], expected: tuple[type[Exception], str], predicted: int
+) -> None:
+    # The first of the two that fail waits until the second has been asked for.
+    data, predictor = Signalling(6, errors), Counting()
+    first, second = sorted(errors)
+    data.waits = {first: data.asked[second]}
+    with pytest.raises(expected[0], match=expected[1]) as caught:
+        evaluate(predictor, data)
+    assert caught.value is errors[first]
+    assert predictor.images == predicted
+
+
+def test_a_fault_of_the_predictor_comes_before_that_of_a_later_sample() -> None:
+    data = Signalling(4, {1: DataError("1.png: wrong")})
+
+    def act() -> None:
+        assert data.asked[1].wait(5)
+        raise RuntimeError("the network failed")
+
+    with pytest.raises(RuntimeError, match="the network failed"):
+        evaluate(Counting(act), data)
+
+
+def test_reading_ends_with_an_evaluation_that_failed() -> None:
+    data = Signalling(1000, {0: DataError("0.png: wrong")})
+    with pytest.raises(DataError, match=r"0\.png"):
+        evaluate(Counting(), data)
+    for thread in threading.enumerate():
+        if thread.name.startswith("decode-"):
+            thread.join(timeout=10)
+            assert not thread.is_alive()
+    assert data.reads < READ_AHEAD
 
 
 def test_order_of_images_does_not_change_the_scores() -> None:

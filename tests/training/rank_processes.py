@@ -15,7 +15,7 @@ import torch
 from torch import distributed as dist
 
 from contextnet.errors import ContextNetError
-from contextnet.training.distributed import Ranks, join_ranks
+from contextnet.training.ranks import Ranks, join_ranks
 
 Work = Callable[[Ranks], Any]
 

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from contextnet.training import long_work
-from contextnet.training.distributed import ALONE, Ranks
 from contextnet.training.long_work import LongWork
+from contextnet.training.ranks import ALONE, Ranks
 
 
 def test_rank_says_at_intervals_that_it_works_and_waits_until_none_does(monkeypatch: pytest.MonkeyPatch) -> None:

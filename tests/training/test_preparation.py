@@ -13,8 +13,9 @@ from rank_processes import run_ranks
 
 from contextnet.errors import DataError
 from contextnet.training import preparation
-from contextnet.training.distributed import Ranks, wait_for_all
+from contextnet.training.messages import wait_for_all
 from contextnet.training.preparation import prepare_split
+from contextnet.training.ranks import Ranks
 from contextnet.training.recipe.data import DataOptions
 from training_data import Blocks, write_pairs
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.folding import fold_batch_norm
-from contextnet.training.distributed import ALONE, Ranks, average_gradients, total_over_ranks
+from contextnet.training.messages import average_gradients, total_over_ranks
+from contextnet.training.ranks import ALONE, Ranks
 from contextnet.training.synchronized_norm import SynchronizedBatchNorm2d, synchronize_batch_norm
 from training_data import tiny_recipe
 

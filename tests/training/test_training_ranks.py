@@ -22,8 +22,8 @@ from contextnet.evaluation.evaluator import evaluate
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import read_weights
 from contextnet.training.checkpoint import Checkpoints
-from contextnet.training.distributed import ALONE, Ranks, part_of
 from contextnet.training.logbook import Logbook
+from contextnet.training.ranks import ALONE, Ranks, part_of
 from contextnet.training.recipe.recipe import Recipe, write_recipe
 from contextnet.training.run import start_run
 from contextnet.training.run_folder import RunFolder, prepare_run_folder

@@ -7,13 +7,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
 from contextnet.benchmark.plain_step import draw_plain_batch
-from contextnet.data.batches import Batch, draw_batch, generator_for
+from contextnet.data.batches import AUGMENTATION_STREAM, Batch, draw_batch, generator_for
 from contextnet.data.decoding import DecodedSplit
 from contextnet.labels import LabelSet
 from contextnet.training.allocator import retained_memory
@@ -32,7 +33,8 @@ class TrainingRate:
     """What was measured, medians over rounds; images a second unless the name says otherwise.
 
     ``fixed_batch_images_per_s`` is the rate of the same step on one batch that is already there, ``plain_images_per_s``
-    that in float32 and PyTorch's default layout with images augmented one by one in NumPy. ``data_wait_share`` is the
+    that in float32 and PyTorch's default layout with images augmented one by one in NumPy, and with the C library's
+    own way of handing back memory, which training on a CPU changes. ``data_wait_share`` is the
     share of a step's time that passes before its batch is drawn; on a GPU, which draws while the processor goes on,
     what a step takes longer than on the fixed batch. ``peak_memory_mb`` is the most that the process held
     before the plain way began, on a GPU the most that was allocated there, in 10⁶ bytes. ``device_busy_share`` is how
@@ -63,14 +65,10 @@ def measure_training(
 
     Taking turns lets whatever else the machine does fall on all three alike. Raises what starting a run raises.
     """
-    with retained_memory(device):
-        return _measure(recipe, split, device, steps, rounds)
-
-
-def _measure(recipe: Recipe, split: DecodedSplit, device: torch.device, steps: int, rounds: int) -> TrainingRate:
     drawn = _Drawn(start_run(recipe, split, device), split)
-    _repeat(drawn.step, WARM_UP_STEPS)
-    _repeat(drawn.step_on_fixed, WARM_UP_STEPS)
+    with retained_memory(device):
+        _repeat(drawn.step, WARM_UP_STEPS)
+        _repeat(drawn.step_on_fixed, WARM_UP_STEPS)
     peak_memory_mb = _peak_memory_mb(device)
     plain = _Plain(start_run(recipe.model_copy(update={"execution": PLAIN}), split, device), split)
     _repeat(plain.step, WARM_UP_STEPS)
@@ -80,7 +78,8 @@ def _measure(recipe: Recipe, split: DecodedSplit, device: torch.device, steps: i
     drawn.wait_s = 0.0
     for _ in range(rounds):
         for name, step in ways.items():
-            rates[name].append(images / _seconds(step, steps, device))
+            with retained_memory(device) if name != "plain" else nullcontext():
+                rates[name].append(images / _seconds(step, steps, device))
     drawn_s = sum(images / rate for rate in rates["drawn"])
     median = {name: statistics.median(values) for name, values in rates.items()}
     is_cuda = device.type == "cuda"
@@ -123,7 +122,7 @@ class _Drawn:
     def _draw(self) -> Batch:
         recipe, number = self.run.recipe, self._drawn
         self._drawn += 1
-        generator = generator_for(recipe.seed, number, stream=1, device=self.run.device)
+        generator = generator_for(recipe.seed, number, stream=AUGMENTATION_STREAM, device=self.run.device)
         indices = _indices(number, recipe, self._split)
         return draw_batch(self._split, indices, recipe.augmentation.crop_hw, recipe.augmentation.ranges(), generator)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextnet.data.augmentation import AugmentationRanges
-from contextnet.data.batches import draw_batch, epoch_order, generator_for
+from contextnet.data.batches import AUGMENTATION_STREAM, draw_batch, epoch_order, generator_for
 from contextnet.data.decoding import DecodedSplit, decode_sample
 from contextnet.data.sample import SegmentationData
 from contextnet.runtime.drawing import contact_sheet, overlay
@@ -18,7 +18,7 @@ def augmented_grid(data: SegmentationData, count: int, crop_hw: tuple[int, int],
     decoded = [decode_sample(data[index], data.name) for index in indices]
     images, masks = zip(*decoded, strict=True)
     split = DecodedSplit(data.name, data.labels, data.licence, images, masks, ())
-    generator = generator_for(seed, 0, stream=1)
+    generator = generator_for(seed, 0, stream=AUGMENTATION_STREAM)
     batch = draw_batch(split, list(range(len(indices))), crop_hw, AugmentationRanges(), generator)
     pairs = []
     for image, label in zip(batch.images.round().byte(), batch.labels.byte(), strict=True):

@@ -81,7 +81,10 @@ def _table(rate: TrainingRate) -> Table:
     )
     table.add_row(f"{rate.images_per_s:.1f}", "training")
     table.add_row(f"{rate.fixed_batch_images_per_s:.1f}", "the same step on one fixed batch")
-    table.add_row(f"{rate.plain_images_per_s:.1f}", "float32, default layout, augmentation per image in NumPy")
+    table.add_row(
+        f"{rate.plain_images_per_s:.1f}",
+        "the plain way: float32, default layout and memory, augmentation per image in NumPy",
+    )
     table.add_section()
     table.add_row(f"{rate.data_wait_share:.1%}", "of the time waiting for data")
     table.add_row(f"{rate.peak_memory_mb:.0f} MB", "peak memory")

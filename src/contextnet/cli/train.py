@@ -23,7 +23,7 @@ from contextnet.recipes.catalogue import find_recipe
 if TYPE_CHECKING:
     import torch
 
-    from contextnet.training.distributed import Ranks
+    from contextnet.training.ranks import Ranks
     from contextnet.training.recipe.recipe import Recipe
     from contextnet.training.run_folder import RunFolder
     from contextnet.training.trainer import TrainingResult
@@ -53,7 +53,7 @@ def train(
     Under torchrun every process trains on its part of each batch.
     """
     require_torch("train")
-    from contextnet.training.distributed import join_ranks
+    from contextnet.training.ranks import join_ranks
     from contextnet.training.recipe.recipe import read_recipe
     from contextnet.training.run_folder import check_run_folder
     from contextnet.training.tensorboard import require_tensorboard
@@ -88,9 +88,9 @@ def _train(
     from contextnet.data.verification import verify_split
     from contextnet.training.checkpoint import Checkpoints
     from contextnet.training.datasets import open_validation_data
-    from contextnet.training.distributed import wait_for_all
     from contextnet.training.logbook import Logbook
     from contextnet.training.long_work import LongWork
+    from contextnet.training.messages import wait_for_all
     from contextnet.training.preparation import prepare_split
     from contextnet.training.run import resume_run, start_run
     from contextnet.training.run_folder import prepare_run_folder

@@ -12,6 +12,15 @@ from torch import Generator, Tensor
 from contextnet.data.augmentation import AugmentationRanges, draw_color_maps, draw_windows, recolor, warp
 from contextnet.data.decoding import DecodedSplit
 
+ORDER_STREAM = 0
+"""The stream of random numbers that shuffles the samples of an epoch."""
+
+AUGMENTATION_STREAM = 1
+"""The stream that warps and recolours the batch of a step."""
+
+NETWORK_STREAM = 2
+"""The first of the streams that dropout draws from: that of a process is this one and its rank."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -26,11 +35,14 @@ class Batch:
 
 def epoch_order(length: int, seed: int, epoch: int) -> Tensor:
     """Shuffle 0…length-1 for one epoch: a pure function of seed and epoch, int64 (length,)."""
-    return torch.randperm(length, generator=generator_for(seed, epoch, stream=0))
+    return torch.randperm(length, generator=generator_for(seed, epoch, stream=ORDER_STREAM))
 
 
 def generator_for(seed: int, index: int, *, stream: int, device: str | torch.device = "cpu") -> Generator:
-    """Make the generator of one step or epoch, so that any of them can be repeated without those before it."""
+    """Make the generator of one step or epoch, so that any of them can be repeated without those before it.
+
+    Generators of different streams are independent, whatever the steps and epochs.
+    """
     state = np.random.SeedSequence([seed, stream, index]).generate_state(1, np.uint64)
     return Generator(device).manual_seed(int(state[0]) >> 1)
 

@@ -38,11 +38,6 @@ class DecodedSplit:
     def __len__(self) -> int:
         return len(self.images)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of all pixels; those of a repeated sample count once."""
-        return sum(pixels.nbytes for pixels in self._distinct().values())
-
     def to(self, device: torch.device | str) -> DecodedSplit:
         """Give the split with its pixels on ``device``; repeated samples go there once."""
         moved = {key: pixels.to(device) for key, pixels in self._distinct().items()}

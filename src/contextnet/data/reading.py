@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from queue import SimpleQueue
@@ -20,23 +20,27 @@ Outcome = Future[Sample | DataError]
 """What became of reading one sample, once it is known."""
 
 
-def read_ahead(data: SegmentationData, timeout_s: float = READ_TIMEOUT_S) -> Iterator[Sample | DataError]:
+def read_ahead(
+    data: SegmentationData, timeout_s: float = READ_TIMEOUT_S, indices: Sequence[int] | None = None
+) -> Iterator[Sample | DataError]:
     """Read ahead in threads, yield in order; errors about data are values, everything else is raised.
 
-    Raises ``DataError`` when one sample takes longer than ``timeout_s``. A read that hangs cannot be stopped, so the
-    threads are daemons, which nobody waits for when the program ends.
+    ``indices`` are the samples to read, every one by default; at most ``READ_AHEAD`` of them wait to be used. Raises
+    ``DataError`` when one takes longer than ``timeout_s``. A read that hangs cannot be stopped, so the threads are
+    daemons, which nobody waits for when the program ends.
     """
+    indices = range(len(data)) if indices is None else indices
     jobs: SimpleQueue[tuple[int, Outcome] | None] = SimpleQueue()
     stop = Event()
-    for number in range(min(DECODING_THREADS, len(data))):
+    for number in range(min(DECODING_THREADS, len(indices))):
         Thread(target=_read_jobs, args=(data, jobs, stop), name=f"decode-{number}", daemon=True).start()
     pending: deque[Outcome] = deque()
     submitted = 0
     try:
-        for index in range(len(data)):
-            while submitted < min(index + READ_AHEAD, len(data)):
+        for position, index in enumerate(indices):
+            while submitted < min(position + READ_AHEAD, len(indices)):
                 pending.append(Future())
-                jobs.put((submitted, pending[-1]))
+                jobs.put((indices[submitted], pending[-1]))
                 submitted += 1
             try:
                 yield pending.popleft().result(timeout=timeout_s)

@@ -2,7 +2,8 @@
 
 Sample i belongs to rank i modulo the number of ranks. Each rank counts its own samples and the shares are merged;
 one process is the case of one rank, so the scores are the same to the last bit however the split is divided.
-Memory does not grow with the images' size times their number: of each image only its counts and its mIoU stay.
+The next samples are read while one is predicted. Memory does not grow with the images' size times their number: a few
+are read ahead, and of each image only its counts and its mIoU stay.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from contextnet.data.reading import read_ahead
 from contextnet.data.sample import Sample, SegmentationData
 from contextnet.errors import DataError
 from contextnet.evaluation.confusion import ConfusionMatrix
@@ -67,12 +69,13 @@ def evaluate_share(
     indices = range(rank, len(data), world_size)
     confusion = ConfusionMatrix(data.labels.num_classes)
     images: list[ImageTally] = []
-    for index in indices:
-        sample = data[index]
+    for index, outcome in zip(indices, read_ahead(data, indices=indices), strict=True):
+        if isinstance(outcome, DataError):
+            raise outcome
         # Objects of some images against the false positives of all would make iIoU too low without a sign of it.
         if images:
-            _require_alike(sample.image_path, sample.instances is not None, images[0].objects is not None)
-        images.append(_count(index, sample, predictor, data.labels, confusion))
+            _require_alike(outcome.image_path, outcome.instances is not None, images[0].objects is not None)
+        images.append(_count(index, outcome, predictor, data.labels, confusion))
         if progress:
             progress(len(images), len(indices))
     counts = tuple(tuple(row) for row in confusion.counts.tolist())

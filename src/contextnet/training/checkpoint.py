@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from contextnet.errors import DamagedError, RunError, TrainingError, WeightsError
 from contextnet.models.storage import load_strictly, read_tensors, write_tensors
-from contextnet.training.run_folder import RunFolder, remove_files
+from contextnet.training.run_folder import RunFolder
 
 FORMAT = "contextnet-training-state-1"
 
@@ -108,11 +108,6 @@ class Checkpoints:
             f"none of {len(faults)} states is sound, the newest is {Path(faults[0].file).name}: {faults[0].detail}",
             "put a copy of one back, or start anew with --overwrite",
         )
-
-    def clear(self) -> None:
-        """Remove all states, and what a killed process left of one; raises ``RunError`` when a file cannot be."""
-        folder = RunFolder(self.folder)
-        remove_files((*folder.state_files(), *folder.state_leftovers()))
 
 
 def save_state(

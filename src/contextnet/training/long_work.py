@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from contextnet.training.distributed import Ranks, any_rank
+from contextnet.training.messages import any_rank
+from contextnet.training.ranks import Ranks
 
 INTERVAL_S = 60.0
 """How often a rank that works says so; far below the time limit of a message."""

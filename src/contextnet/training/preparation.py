@@ -14,8 +14,9 @@ from contextnet.data.decoding import DecodedSplit, decode_split, join_splits, op
 from contextnet.data.placement import choose_place, estimate_bytes
 from contextnet.errors import DataError
 from contextnet.training.datasets import TrainingSource, open_training_data
-from contextnet.training.distributed import ALONE, Ranks, gather, wait_for_all
 from contextnet.training.long_work import LongWork
+from contextnet.training.messages import gather, wait_for_all
+from contextnet.training.ranks import ALONE, Ranks
 from contextnet.training.recipe.data import DataOptions
 
 ShowProgress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]

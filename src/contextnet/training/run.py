@@ -22,10 +22,11 @@ from contextnet.models.contextnet import ContextNet, NetworkOutput
 from contextnet.spec import ContextNetSpec
 from contextnet.training.averaging import start_average
 from contextnet.training.checkpoint import Checkpoints, Progress, load_state
-from contextnet.training.distributed import ALONE, Ranks, part_of, value_of_first
 from contextnet.training.losses.segmentation import SegmentationLoss, build_loss
 from contextnet.training.losses.teacher import Teacher, load_teacher
+from contextnet.training.messages import value_of_first
 from contextnet.training.optimizer import build_optimizer
+from contextnet.training.ranks import ALONE, Ranks, part_of
 from contextnet.training.recipe.recipe import Recipe
 from contextnet.training.synchronized_norm import synchronize_batch_norm
 from contextnet.training.transfer import TransferReport, load_transfer

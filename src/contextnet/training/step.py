@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from contextnet.data.batches import Batch
 from contextnet.errors import TrainingError
 from contextnet.training.averaging import update_average
-from contextnet.training.distributed import average_gradients, average_over_ranks, average_statistics, sum_over_ranks
+from contextnet.training.messages import average_gradients, average_over_ranks, average_statistics, sum_over_ranks
 from contextnet.training.recipe.recipe import Recipe
 from contextnet.training.run import TrainingRun
 from contextnet.training.schedule import Schedule, constant, cosine, poly, rate_at

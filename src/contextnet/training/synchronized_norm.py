@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from contextnet.training.distributed import Ranks, stack_over_ranks, total_over_ranks
+from contextnet.training.messages import stack_over_ranks, total_over_ranks
+from contextnet.training.ranks import Ranks
 
 
 def synchronize_batch_norm(network: nn.Module, ranks: Ranks) -> nn.Module:

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from contextnet.data.batches import draw_batch, epoch_order, generator_for
+from contextnet.data.batches import AUGMENTATION_STREAM, NETWORK_STREAM, draw_batch, epoch_order, generator_for
 from contextnet.data.decoding import DecodedSplit
 from contextnet.data.sample import SegmentationData
 from contextnet.errors import TrainingError
 from contextnet.files import write_text
 from contextnet.training.allocator import retained_memory
 from contextnet.training.checkpoint import Checkpoints
-from contextnet.training.distributed import any_rank, part_of, wait_for_all
 from contextnet.training.logbook import Logbook
+from contextnet.training.messages import any_rank, wait_for_all
+from contextnet.training.ranks import part_of
 from contextnet.training.recipe.recipe import write_recipe
 from contextnet.training.run import TrainingRun
 from contextnet.training.run_folder import RunFolder
@@ -25,9 +26,6 @@ from contextnet.training.stopping import Stopped, StopRequest, heed_signals
 from contextnet.training.tensorboard import TensorBoard, open_tensorboard
 from contextnet.training.validation import validate
 
-AUGMENTATION_STREAM = 1
-NETWORK_STREAM = 2
-"""The first of the streams that dropout draws from, one for each process."""
 BOARD_INTERVAL = 10
 """Steps between two points of TensorBoard's curves."""
 

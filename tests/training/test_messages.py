@@ -2,61 +2,27 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from rank_processes import Ended, raises_in_time, run_ranks, wait_for_end_of
+from rank_processes import raises_in_time, run_ranks, wait_for_end_of
 from torch import distributed as dist
 from torch import nn
 
-from contextnet.data.sample import Sample
-from contextnet.errors import DataError, ImageError, TrainingError
-from contextnet.evaluation.evaluator import Evaluation, evaluate
-from contextnet.training.distributed import (
-    ALONE,
-    Ranks,
+from contextnet.training.messages import (
     any_rank,
     average_gradients,
     average_over_ranks,
-    evaluate_together,
     gather,
-    part_of,
     stack_over_ranks,
     sum_over_ranks,
     total_over_ranks,
     value_of_first,
     wait_for_all,
 )
-from contextnet.training.stopping import Stopped
-from training_data import LABELS, Blocks
-
-
-class Guess:
-    """A predictor without a network: one class where red is strongest, another elsewhere, wrong on purpose."""
-
-    def labels(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.where(image_HW3[..., 0] > image_HW3[..., 1], 0, 1 + image_HW3[..., 2] % 2).astype(np.uint8)
-
-
-class Damaged(Blocks):
-    """A split whose image 1 cannot be read."""
-
-    def __getitem__(self, index: int) -> Sample:
-        if index == 1:
-            raise ImageError.at("1.png", "the file is truncated", "copy it again")
-        return super().__getitem__(index)
-
-
-def bits(evaluation: Evaluation) -> Any:
-    """Everything that was scored, floats as their bits."""
-    scores = evaluation.scores
-    floats = (scores.miou, scores.pixel_accuracy, *scores.class_iou, *(one.miou for one in evaluation.per_image))
-    return [value.hex() for value in floats], scores.confusion.tolist(), [str(one.path) for one in evaluation.per_image]
+from contextnet.training.ranks import ALONE, Ranks
 
 
 def some_network(rank: int) -> nn.ModuleDict:
@@ -82,28 +48,9 @@ def averaged_gradients(ranks: Ranks) -> dict[str, Any]:
     return {**gradients, "is channels last": conv.is_contiguous(memory_format=torch.channels_last)}
 
 
-def fault_of_damaged(ranks: Ranks) -> tuple[type[Exception], str, str]:
-    with pytest.raises(DataError) as caught:
-        evaluate_together(Guess(), Damaged(5), ranks)
-    return type(caught.value), str(caught.value), caught.value.file
-
-
-def signal_of_stop(ranks: Ranks) -> int:
-    """Evaluate where rank 1 alone is asked to stop after its first image."""
-
-    def heed(done: int, total: int) -> None:
-        if ranks.rank == 1:
-            raise Stopped(signal.SIGINT)
-
-    with pytest.raises(Stopped) as caught:
-        evaluate_together(Guess(), Blocks(4), ranks, heed)
-    return caught.value.signal_number
-
-
 def all_that_ranks_do(ranks: Ranks) -> dict[str, Any]:
     rank, tensor = ranks.rank, torch.tensor([1.0, 2.0]) * (ranks.rank + 1)
-    calls: list[tuple[int, int]] = []
-    found = {
+    return {
         "ranks": ranks,
         "gradients": averaged_gradients(ranks),
         "sums": sum_over_ranks([2.0**40 + rank, 0.5], ranks),
@@ -114,36 +61,14 @@ def all_that_ranks_do(ranks: Ranks) -> dict[str, Any]:
         "any": [any_rank(flag, ranks) for flag in (rank == ranks.world_size - 1, False, True)],
         "gathered": gather({"rank": rank}, ranks),
         "first": value_of_first(f"said by {rank}", ranks),
-        "scores": [bits(evaluate_together(Guess(), Blocks(count), ranks)) for count in (5, 1)],
-        "fault": fault_of_damaged(ranks),
-        "stop": signal_of_stop(ranks),
     }
-    # What follows a fault that all ranks raised still matches.
-    evaluate_together(Guess(), Blocks(5), ranks, lambda done, total: calls.append((done, total)))
-    wait_for_all(ranks)
-    return {**found, "progress": calls}
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Ended]:
-    return run_ranks(all_that_ranks_do, 2, tmp_path_factory.mktemp("pair"))
-
-
-@pytest.fixture(scope="module")
-def trio(tmp_path_factory: pytest.TempPathFactory) -> list[Ended]:
-    return run_ranks(all_that_ranks_do, 3, tmp_path_factory.mktemp("trio"))
-
-
-@pytest.fixture(params=[2, 3], ids=["two ranks", "three ranks"])
-def ended(request: pytest.FixtureRequest) -> list[Ended]:
-    ranks: list[Ended] = request.getfixturevalue({2: "pair", 3: "trio"}[request.param])
-    assert [one.code for one in ranks] == [0] * len(ranks), [one.errors for one in ranks]
-    return ranks
-
-
-@pytest.fixture
-def found(ended: list[Ended]) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module", params=[2, 3], ids=["two ranks", "three ranks"])
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each rank found, by rank."""
+    ended = run_ranks(all_that_ranks_do, request.param, tmp_path_factory.mktemp("ranks"))
+    assert [one.code for one in ended] == [0] * len(ended), [one.errors for one in ended]
     return [one.result for one in ended]
 
 
@@ -183,24 +108,6 @@ def test_numbers_and_tensors_over_ranks(found: list[dict[str, Any]]) -> None:
         assert one["tensor"] == stack[rank]
 
 
-def test_scores_are_those_of_one_process_to_the_bit(found: list[dict[str, Any]]) -> None:
-    # A single image leaves the other ranks without any.
-    expected = [bits(evaluate(Guess(), Blocks(count))) for count in (5, 1)]
-    assert [one["scores"] for one in found] == [expected] * len(found)
-    assert 0.1 < evaluate(Guess(), Blocks(5)).scores.miou < 0.9
-    progress = {2: [[(1, 3), (2, 3), (3, 3)], [(1, 2), (2, 2)]], 3: [[(1, 2), (2, 2)], [(1, 2), (2, 2)], [(1, 1)]]}
-    assert [one["progress"] for one in found] == progress[len(found)]
-
-
-def test_every_rank_raises_the_fault_of_one(found: list[dict[str, Any]]) -> None:
-    fault = (ImageError, "1.png: the file is truncated; copy it again", "1.png")
-    assert [one["fault"] for one in found] == [fault] * len(found)
-
-
-def test_every_rank_stops_with_one(found: list[dict[str, Any]]) -> None:
-    assert [one["stop"] for one in found] == [signal.SIGINT] * len(found)
-
-
 def lose_rank_1_in_a_message(ranks: Ranks) -> None:
     numbers = torch.ones(8_000_000)
     if ranks.rank == 1:
@@ -212,7 +119,7 @@ def lose_rank_1_in_a_message(ranks: Ranks) -> None:
 def break_rank_1(ranks: Ranks) -> None:
     if ranks.rank == 1:
         raise KeyError("a mistake on one rank")
-    raises_in_time(lambda: evaluate_together(Guess(), Blocks(3), ranks))
+    raises_in_time(lambda: gather("something", ranks))
 
 
 def leave_rank_1_silent(ranks: Ranks) -> None:
@@ -259,33 +166,3 @@ def test_one_process_gets_back_what_it_gave() -> None:
     assert [any_rank(flag, ALONE) for flag in (True, False)] == [True, False]
     assert (gather("a", ALONE), value_of_first("a", ALONE)) == (["a"], "a")
     wait_for_all(ALONE)
-    assert bits(evaluate_together(Guess(), Blocks(3), ALONE)) == bits(evaluate(Guess(), Blocks(3)))
-    assert fault_of_damaged(ALONE) == (ImageError, "1.png: the file is truncated; copy it again", "1.png")
-    assert LABELS.num_classes == 3
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "rank", "world_size", "accumulation", "expected"),
-    [
-        (16, 0, 1, 1, slice(0, 16)),
-        (16, 0, 4, 1, slice(0, 4)),
-        (16, 3, 4, 2, slice(12, 16)),
-        (6, 1, 2, 3, slice(3, 6)),
-    ],
-)
-def test_parts_of_a_batch(batch_size: int, rank: int, world_size: int, accumulation: int, expected: slice) -> None:
-    assert part_of(batch_size, Ranks(rank, world_size, rank, world_size), accumulation) == expected
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "world_size", "accumulation", "message"),
-    [
-        (10, 4, 1, r"'batch_size' 10 cannot be cut into 4 equal parts, 4 processes × .*accumulation' 1; use 8 or 12"),
-        (10, 2, 2, r"'batch_size' 10 cannot be cut into 4 equal parts, 2 processes × .*accumulation' 2; use 8 or 12"),
-        (3, 4, 1, r"'batch_size' 3 cannot be cut into 4 equal parts.*use 4$"),
-        (5, 1, 2, r"'batch_size' 5 cannot be cut into 2 equal parts.*use 4 or 6$"),
-    ],
-)
-def test_refuses_a_batch_of_unequal_parts(batch_size: int, world_size: int, accumulation: int, message: str) -> None:
-    with pytest.raises(TrainingError, match=message):
-        part_of(batch_size, Ranks(0, world_size, 0, world_size), accumulation)

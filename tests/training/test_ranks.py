@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from contextnet.errors import RunError
-from contextnet.training.distributed import ALONE, Ranks, join_ranks, read_ranks
+from contextnet.errors import RunError, TrainingError
+from contextnet.training.ranks import ALONE, Ranks, join_ranks, part_of, read_ranks
 
 TORCHRUN = {
     "RANK": "3",
@@ -104,7 +104,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", calls.append)
     monkeypatch.setattr(dist, "init_process_group", lambda backend, timeout: calls.append((backend, timeout.seconds)))
-    monkeypatch.setattr(dist, "all_reduce", lambda tensor: None)
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: calls.append(f"met on {tensor.device}"))
     monkeypatch.setattr(dist, "destroy_process_group", lambda: calls.append("left"))
     world = SimpleNamespace(abort=lambda: calls.append("cut"))
     monkeypatch.setattr(dist, "group", SimpleNamespace(WORLD=world))
@@ -114,11 +114,38 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_each_rank_takes_the_gpu_of_its_number(asked: list[Any]) -> None:
     with join_ranks("cuda", 60) as (ranks, device):
         assert (ranks.local_rank, device) == (1, torch.device("cuda:1"))
-    assert asked == [torch.device("cuda:1"), ("cpu:gloo,cuda:nccl", 60), "left"]
+    assert asked == [torch.device("cuda:1"), ("cpu:gloo,cuda:nccl", 60), "met on cpu", "left"]
 
 
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
 def test_an_error_cuts_what_a_farewell_would_wait_for(error: type[BaseException], asked: list[Any]) -> None:
     with pytest.raises(error), join_ranks("cuda"):
         raise error
-    assert asked[2:] == ["cut", "left"]
+    assert asked[2:] == ["met on cpu", "cut", "left"]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "rank", "world_size", "accumulation", "expected"),
+    [
+        (16, 0, 1, 1, slice(0, 16)),
+        (16, 0, 4, 1, slice(0, 4)),
+        (16, 3, 4, 2, slice(12, 16)),
+        (6, 1, 2, 3, slice(3, 6)),
+    ],
+)
+def test_parts_of_a_batch(batch_size: int, rank: int, world_size: int, accumulation: int, expected: slice) -> None:
+    assert part_of(batch_size, Ranks(rank, world_size, rank, world_size), accumulation) == expected
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "world_size", "accumulation", "message"),
+    [
+        (10, 4, 1, r"'batch_size' 10 cannot be cut into 4 equal parts, 4 processes × .*accumulation' 1; use 8 or 12"),
+        (10, 2, 2, r"'batch_size' 10 cannot be cut into 4 equal parts, 2 processes × .*accumulation' 2; use 8 or 12"),
+        (3, 4, 1, r"'batch_size' 3 cannot be cut into 4 equal parts.*use 4$"),
+        (5, 1, 2, r"'batch_size' 5 cannot be cut into 2 equal parts.*use 4 or 6$"),
+    ],
+)
+def test_refuses_a_batch_of_unequal_parts(batch_size: int, world_size: int, accumulation: int, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        part_of(batch_size, Ranks(0, world_size, 0, world_size), accumulation)
