@@ -34,6 +34,8 @@ def test_first_signal_is_noted_and_repeats_say_nothing_new(sent: list[int], note
 
 
 def test_second_interrupt_ends_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
     def interrupted_twice() -> None:
         with heed_signals():
             send(signal.SIGINT)
@@ -41,7 +43,7 @@ def test_second_interrupt_ends_at_once() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted_twice()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_sigterm_before_training_cleans_up_on_its_way() -> None:
