@@ -57,3 +57,12 @@ def test_bar_shows_steps_and_status(tmp_path: Path) -> None:
         logbook.advance(7, "loss 0.250", images=32)
     assert "7/10" in screen.getvalue()
     assert re.search(r"loss 0\.250, \d+\.\d images/s", screen.getvalue())
+
+
+@pytest.mark.parametrize(("is_terminal", "told"), [(False, "epoch 1/2: loss 0.500\n"), (True, "")])
+def test_lines_stand_in_for_a_bar_where_there_is_none(tmp_path: Path, is_terminal: bool, told: str) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=is_terminal)
+    with Logbook(tmp_path / "log.jsonl", console) as logbook:
+        logbook.say_without_bar("epoch 1/2: loss 0.500")
+    assert stream.getvalue() == told

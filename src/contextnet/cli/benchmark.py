@@ -67,6 +67,8 @@ def training(
         # Noise has no classes to be told apart by name.
         nameless = plan.loss.model_copy(update={"class_weights": None, "distillation": None})
         plan = plan.model_copy(update={"loss": nameless})
+    # No schedule is reached here, so that no warm-up can be too long for it.
+    plan = plan.model_copy(update={"epochs": max(plan.epochs, plan.schedule.warmup_steps + 1)})
     rate = measure_training(plan, split, place, steps=steps, rounds=rounds)
     if json_:
         emit_json(rate.to_json(), json_)

@@ -128,9 +128,14 @@ def _override(key: str, value: str | None) -> Sequence[str]:
 
 def _closing_line(result: TrainingResult, best_weights: Path) -> str:
     best = f"best mIoU {result.best_miou:.4f} in epoch {result.best_epoch}: {best_weights}"
-    return f"{result.epochs} epochs in {result.seconds / 3600:.2f} h; " + (
-        best if result.best_epoch >= 0 else "none validated yet"
-    )
+    told = best if result.best_epoch >= 0 else "none validated yet"
+    return f"{result.epochs} whole epochs in {_duration(result.seconds)}; {told}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.2f} h"
 
 
 def _recipe_path(recipe: str | None, own: Path, *, resume: bool) -> Path:

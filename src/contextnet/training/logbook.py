@@ -52,6 +52,11 @@ class Logbook:
         if self._console:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def say_without_bar(self, text: str) -> None:
+        """Print a line where no progress bar can be shown, as in a file or a batch system's log."""
+        if self._console and not self._console.is_terminal:
+            self.say(text)
+
     def start_bar(self, total_steps: int, done_steps: int) -> None:
         """Show a bar over all steps of the run, with loss, rate and remaining time."""
         if not self._console:

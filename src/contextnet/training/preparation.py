@@ -47,7 +47,7 @@ def prepare_split(
         splits: list[DecodedSplit | None] = []
         for index, source in enumerate(sources):
             for line in source.mapping:
-                say(line)
+                say(f"{source.data.name}: {line}")
             is_decoded_here = folder is None or ranks.is_first_here
             file = None if folder is None else folder / str(index)
             splits.append(_decode(source, file, options, show, work) if is_decoded_here else None)

@@ -172,7 +172,7 @@ def _refuse_long_warmup(recipe: Recipe, steps_per_epoch: int, num_samples: int) 
     if recipe.schedule.warmup_steps >= total:
         raise TrainingError(
             f"'schedule.warmup_steps' is {recipe.schedule.warmup_steps}, but {recipe.epochs} epochs of {num_samples} "
-            f"samples are only {total} steps; lower it or train for more epochs"
+            f"samples are only {total} steps; give {max(0, total // 10)} or train for more epochs"
         )
 
 

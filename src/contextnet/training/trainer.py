@@ -179,6 +179,8 @@ def _finish_epoch(run: TrainingRun, images_per_s: float, logbook: Logbook, board
         images_per_s=round(images_per_s, 2),
         skipped_steps=done.skipped_steps,
     )
+    shown = f"epoch {run.progress.epoch}/{run.recipe.epochs}: loss {math.nan if loss is None else loss:.3f}"
+    logbook.say_without_bar(f"{shown}, {images_per_s:.1f} images/s")
     board.scalars({"epoch/loss": math.nan if loss is None else loss, "epoch/images_per_s": images_per_s}, done.step)
 
 

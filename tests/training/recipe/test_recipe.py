@@ -118,7 +118,7 @@ def test_overrides(tmp_path: Path, overrides: list[str], key: str, expected: Any
         ("name.first=x", "override 'name.first=x': 'name' is a value and has no key 'first'"),
         ("epochs=[1", r"override 'epochs=\[1': the value is not plain YAML"),
         ("epochs=!!python/name:os.system x", r"not plain YAML: a tag \(!…\) in line 1"),
-        ("epochs=", r"recipe\.yaml: 'epochs' is None; expected a whole number"),
+        ("epochs=", r"recipe\.yaml with epochs=: 'epochs' is None; expected a whole number"),
         ("optimzer.kind=sgd", "unknown key 'optimzer'; the nearest valid key is 'optimizer'"),
     ],
 )

@@ -53,7 +53,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises ``RecipeError`` naming file, key, what is wrong with it and the nearest valid key.
     """
-    return parse_recipe(read_values(path, overrides), str(path))
+    changes = "".join(f" with {override}" for override in overrides)
+    return parse_recipe(read_values(path, overrides), f"{path}{changes}")
 
 
 def parse_recipe(values: Mapping[str, Any], source: str) -> Recipe:
