@@ -34,11 +34,11 @@ class TrainingRate:
 
     ``fixed_batch_images_per_s`` is the rate of the same step on one batch that is already there, ``plain_images_per_s``
     that in float32 and PyTorch's default layout with images augmented one by one in NumPy, and with the C library's
-    own way of handing back memory, which training on a CPU changes. ``data_wait_share`` is the
-    share of a step's time that passes before its batch is drawn; on a GPU, which draws while the processor goes on,
-    what a step takes longer than on the fixed batch. ``peak_memory_mb`` is the most that the process held
-    before the plain way began, on a GPU the most that was allocated there, in 10⁶ bytes. ``device_busy_share`` is how
-    much of the time a GPU's kernels ran, None on a CPU.
+    own way of handing back memory, which training on a CPU changes. ``data_wait_share`` is the share of a step's time
+    that passes before its batch is drawn; on a GPU, which draws while the processor goes on, what a step takes longer
+    than on the fixed batch. ``peak_memory_mb`` is the most that the process held before the plain way began, on a GPU
+    the most that was allocated there, in 10⁶ bytes. ``device_busy_share`` is how much of the time a GPU's kernels ran,
+    None on a CPU.
     """
 
     network: str
