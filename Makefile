@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SEEING := $(VENV)/.seeing
 
 # What the GPU targets take; see docs/gpu.md.
 CAMVID ?= ../shared/data/camvid
@@ -12,7 +13,7 @@ FROM ?= gpu-out
 
 .PHONY: demo test check gpu-pack gpu gpu-unpack clean
 
-demo: $(READY)  ## draw a synthetic drive, segment it, score it, and say where the pictures are
+demo: $(SEEING)  ## draw a synthetic drive, segment it, score it, and say where the pictures are
 	$(BIN)/contextnet demo --output demo
 
 test: $(READY)  ## run the tests
@@ -33,11 +34,19 @@ gpu:  ## on a CUDA GPU: measure, then train what the queue holds; skips visibly 
 gpu-unpack: $(READY)  ## put the runs that came back where the next command goes on with them
 	$(BIN)/python -m scripts.gpu.unpack $(FROM)
 
-$(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { \
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV) || { \
 	  echo "$(PYTHON) could not make $(VENV); on Debian, apt install python3-venv may help"; exit 1; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+
+# What segments: no PyTorch, a few hundred megabytes.
+$(SEEING): pyproject.toml constraints.txt | $(BIN)/pip
+	test -e $(READY) || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
+
+# What trains, exports and tests as well.
+$(READY): pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,train,dev]'
+	touch $@ $(SEEING)
 
 clean:
 	rm -rf $(VENV) demo build dist gpu-pack .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

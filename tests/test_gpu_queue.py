@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import typer.main
 
 from contextnet.errors import RecipeError
@@ -21,7 +20,7 @@ from contextnet.errors import RecipeError
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from scripts.gpu import bundle, child, inference, load, machine, plan, report, session  # noqa: E402
+from scripts.gpu import bundle, child, load, machine, plan, report, session  # noqa: E402
 
 FAKE = """
 import json, pathlib, signal, sys
@@ -346,30 +345,6 @@ def test_next_training_is_the_first_that_can_be_made(attempted: tuple[str, ...],
 )
 def test_busy_share_is_the_mean_of_the_samples(samples: str, expected: float | None) -> None:
     assert load.busy_share_of(samples) == expected
-
-
-@pytest.mark.parametrize(
-    ("values", "share", "expected"),
-    [
-        ([5.0], 0.9, 5.0),
-        ([3.0, 1.0, 2.0], 0.5, 2.0),
-        (range(1, 11), 0.9, 9),
-        (range(1, 201), 0.9, 180),
-        ([1, 2], 0.5, 1),
-    ],
-)
-def test_percentile_is_by_nearest_rank(values: Any, share: float, expected: float) -> None:
-    assert inference.percentile(values, share) == expected
-
-
-@pytest.mark.parametrize(("precision", "dtype"), [("float16", torch.float16), ("bfloat16", torch.bfloat16)])
-def test_inference_case_is_folded_and_scores_in_its_precision(precision: str, dtype: torch.dtype) -> None:
-    network, image = inference.inference_case((64, 128), precision, "cpu")
-    assert not [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    assert image.is_contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        scores = network(image).scores
-    assert (scores.shape, scores.dtype) == ((1, 19, 8, 16), dtype)
 
 
 def test_without_wheels_nothing_is_installed_and_a_wrong_one_is_named(tmp_path: Path) -> None:

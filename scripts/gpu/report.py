@@ -1,14 +1,16 @@
-"""What a command on the GPU did, as a table in Markdown and as JSON values."""
+"""What a command on the GPU measured and did, as tables in Markdown and as JSON values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scripts.gpu.child import STOPPED_CODE, Ending
 from scripts.gpu.plan import Need, Standing
 
 HEADINGS = ("training", "epochs", "best mIoU %", "images/s", "seconds", "GPU busy %", "outcome")
+INFERENCE_HEADINGS = ("size", "precision", "what", "p50 ms", "p99 ms", "images/s")
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,33 @@ def outcome_of(
 
 def render_report(outcomes: Sequence[Outcome], left_out: Sequence[str]) -> str:
     """Write the table, the last lines of each training that failed, and what did not fit into what goes back."""
-    rows = [HEADINGS, ("---", *["--:"] * 5, "---"), *(_row(outcome) for outcome in outcomes)]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines = _table(HEADINGS, ("---", *["--:"] * 5, "---"), [_row(outcome) for outcome in outcomes])
     for outcome in outcomes:
         if outcome.has_failed and outcome.ending:
             lines += ["", f"{outcome.name}, its last lines:", ""]
             lines += [f"    {line}" for line in outcome.ending.last_lines]
     lines += ["", *(f"left out for want of space: {name}" for name in left_out)] if left_out else []
     return "\n".join(lines) + "\n"
+
+
+def render_inference(figures: Mapping[str, Any]) -> str:
+    """Write the figures of ``scripts.gpu.inference`` as a table, the floor above the timings of its case."""
+    rows = []
+    for case in figures["cases"]:
+        height, width = case["size_hw"]
+        place = (f"{height}×{width}", case["precision"])
+        rows.append((*place, f"floor, {case['moved_mb']:.0f} MB", f"{case['floor_ms']:.3f}", "–", "–"))
+        for name, timing in case["timings"].items():
+            numbers = (f"{timing['p50_ms']:.3f}", f"{timing['p99_ms']:.3f}", f"{timing['images_per_s']:.0f}")
+            rows.append((*place, name, *numbers))
+    lines = _table(INFERENCE_HEADINGS, ("---", "---", "---", "--:", "--:", "--:"), rows)
+    weights, bandwidth, in_flight = (figures[key] for key in ("weights", "bandwidth_gb_s", "in_flight"))
+    lines += ["", f"{weights}; memory copied at {bandwidth:.0f} GB/s; {in_flight} calls in flight when pipelined.", ""]
+    return "\n".join(lines) + "\n"
+
+
+def _table(headings: Sequence[str], rule: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (headings, rule, *rows)]
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from scripts.gpu.plan import (
     resolve_recipe,
     train_arguments,
 )
-from scripts.gpu.report import Outcome, outcome_of, render_report
+from scripts.gpu.report import Outcome, outcome_of, render_inference, render_report
 
 CONTEXTNET = (sys.executable, "-m", "contextnet")
 
@@ -122,6 +122,8 @@ def main() -> int:
         write_json(given.out / "figures.json", figures)
         outcomes, left_out = work_through(epochs, given.runs, given.out, budget, clock)
         report = render_report(outcomes, left_out)
+        if "cases" in figures.get("inference", {}):
+            report = render_inference(figures["inference"]) + report
         write_json(given.out / "figures.json", figures | {"trainings": [asdict(outcome) for outcome in outcomes]})
         write_text(given.out / "report.md", report)
     except ContextNetError as error:

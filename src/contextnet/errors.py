@@ -40,6 +40,14 @@ class DamagedError(WeightsError):
     """A file's bytes are not those that were written: it was cut off, altered or overwritten."""
 
 
+class ModelFileError(ContextNetError):
+    """A model file is foreign, unsafe, or not what an engine can run."""
+
+
+class ExportError(ContextNetError):
+    """An exported network does not compute what its source computes."""
+
+
 class RecipeError(ContextNetError):
     """A training recipe has an unknown key, a wrong type or a value out of range."""
 

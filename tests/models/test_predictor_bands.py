@@ -34,6 +34,16 @@ def test_rows_of_upsampled_scores_are_those_of_the_whole(size_hw: tuple[int, int
         torch.testing.assert_close(field.rows(first, last), everything[:, :, first:last], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("size_hw", SIZES)
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_labels_of_upsampled_scores_are_the_best_of_their_rows(size_hw: tuple[int, int], requires_grad: bool) -> None:
+    cells = torch.randn(1, 3, 16, 12, generator=torch.Generator().manual_seed(11))
+    field = UpsampledScores(cells.to(memory_format=torch.channels_last).requires_grad_(requires_grad), size_hw)
+    labels = best_classes(field)
+    assert labels.dtype == torch.uint8
+    assert torch.equal(labels, field.rows(0, size_hw[0])[0].argmax(dim=0).to(torch.uint8))
+
+
 def test_upsampled_scores_by_hand() -> None:
     # Two cells a row: pixel x stands at (x + 0.5) / 8 - 0.5 cells, held to 0…1.
     field = UpsampledScores(torch.tensor([[[[0.0, 16.0]]]]), (8, 15))

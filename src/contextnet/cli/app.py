@@ -13,6 +13,7 @@ from contextnet import __version__
 from contextnet.cli import benchmark, data
 from contextnet.cli.demo import demo
 from contextnet.cli.evaluate import evaluate
+from contextnet.cli.export import export
 from contextnet.cli.info import info
 from contextnet.cli.models import models
 from contextnet.cli.predict import predict
@@ -22,7 +23,7 @@ from contextnet.cli.train import train
 from contextnet.errors import ContextNetError
 
 app = Typer(name="contextnet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (demo, predict, evaluate, train, report, info, models, submit):
+for command in (demo, predict, evaluate, train, export, report, info, models, submit):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(benchmark.app, name="benchmark")

@@ -1,29 +1,83 @@
-"""``contextnet benchmark``: how fast this machine trains."""
+"""``contextnet benchmark``: how fast this machine labels images, and how fast it trains."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option
+from typer.core import TyperGroup
 
+from contextnet.cli.inference_table import print_rate
 from contextnet.cli.optional import require_torch
-from contextnet.cli.options import Device, JsonFile, emit_json, parse_size, require_device, require_json_target
+from contextnet.cli.options import (
+    Device,
+    Engine,
+    EngineDevice,
+    JsonFile,
+    Precision,
+    emit_json,
+    parse_size,
+    require_device,
+    require_json_target,
+)
 from contextnet.cli.progress import progress_bar
 from contextnet.recipes.catalogue import find_recipe
 
 if TYPE_CHECKING:
     from contextnet.benchmark.training_rate import TrainingRate
 
-app = typer.Typer(no_args_is_help=True, help="Measure how fast this machine trains.")
+
+class WeightsFirst(TyperGroup):
+    """A group in which words that begin with no command are those of its first one."""
+
+    # Typer has a click of its own since 0.16, so that the context's type cannot be named for all its versions.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the first command's name in front where none stands."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
 
 
-@app.callback()
-def root() -> None:
-    """Measure how fast this machine trains."""
+app = typer.Typer(
+    cls=WeightsFirst,
+    no_args_is_help=True,
+    subcommand_metavar="WEIGHTS | training [OPTIONS]",
+    help="Measure how fast this machine labels images with WEIGHTS, or how fast it trains.",
+)
+
+
+@app.command()
+def inference(
+    weights: Annotated[
+        str,
+        Argument(metavar="WEIGHTS", help="A shipped network or a model file; ./training for a file of that name."),
+    ],
+    size: Annotated[str, Option(metavar="HEIGHTxWIDTH", help="Size of the image.")] = "1024x2048",
+    engine: Engine = "auto",
+    device: EngineDevice = "auto",
+    precision: Precision = None,
+    threads: Annotated[int | None, Option(min=1, help="Threads; one a usable core if it is left out.")] = None,
+    rounds: Annotated[int, Option(min=3, help="Rounds, in which the figures take turns.")] = 7,
+    json_: JsonFile = None,
+) -> None:
+    """Time a network from image to labels, one at a time and pipelined, beside PyTorch; 'inference' may be left out."""
+    from contextnet.benchmark.inference_rate import measure_inference
+    from contextnet.runtime.engines.opening import find_model
+    from contextnet.runtime.segmenter import EngineChoice
+
+    size_hw = parse_size(size)
+    require_json_target(json_)
+    choice = EngineChoice(engine, device, precision, threads)
+    with progress_bar("measuring") as progress:
+        rate = measure_inference(find_model(weights, engine), size_hw, choice, rounds=rounds, progress=progress)
+    if json_:
+        emit_json(rate.to_json(), json_)
+    if json_ != "-":
+        print_rate(rate)
 
 
 @app.command()

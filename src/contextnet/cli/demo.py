@@ -14,36 +14,33 @@ from rich.console import Console
 from typer import Option
 
 from contextnet.cli.evaluate import require_same_classes
-from contextnet.cli.networks import open_network
-from contextnet.cli.options import Device, JsonFlag, parse_size
-from contextnet.cli.prediction import segment, write_results
+from contextnet.cli.options import Engine, EngineDevice, JsonFlag, parse_size
+from contextnet.cli.prediction import write_results
 from contextnet.cli.progress import progress_bar
 from contextnet.data.sample import Sample
 from contextnet.data.synthetic import SyntheticStreets, drives_for
 from contextnet.evaluation.evaluator import evaluate
-from contextnet.evaluation.predictor import Predictor
 from contextnet.evaluation.scores import Scores
 from contextnet.evaluation.table import scores_table
 from contextnet.images import write_png
-from contextnet.labels import LabelSet
 from contextnet.runtime.drawing import captioned, contact_sheet, overlay, with_legend
 from contextnet.runtime.segmentation import Segmentation
+from contextnet.runtime.segmenter import Segmenter
 
 DEMO_WEIGHTS = "cn14-synthetic"
 SHEET_FRAMES = 3
 SHEET_CELL_HW = (340, 640)
 
 
-class _Timed:
-    """A predictor that remembers its latest result with its latency."""
+class _Remembering:
+    """A predictor that remembers its results."""
 
-    def __init__(self, predictor: Predictor, labels: LabelSet) -> None:
-        self._predictor = predictor
-        self._labels = labels
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
         self.results: list[Segmentation] = []
 
     def labels(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        result = segment(self._predictor, self._labels, image_HW3)
+        result = self._segmenter.predict(image_HW3)
         self.results.append(result)
         return result.labels
 
@@ -55,22 +52,24 @@ def demo(
     size: Annotated[str, Option(help="Image size, HEIGHTxWIDTH.")] = "1024x2048",
     weights: Annotated[str, Option(help="A network with Cityscapes' 19 classes.")] = DEMO_WEIGHTS,
     as_json: JsonFlag = False,
-    device: Device = "cpu",
+    engine: Engine = "auto",
+    device: EngineDevice = "auto",
 ) -> None:
     """Segment synthetic streets that no training has seen, score them against their ground truth, write pictures."""
     console = Console(stderr=as_json, soft_wrap=True, highlight=False, markup=False)
     size_hw = parse_size(size)
-    predictor, labels = open_network(weights, device, "demo")
+    segmenter = Segmenter.load(weights, engine=engine, device=device)
     console.print(f"drawing {drives} streets of {frames} frames at {size_hw[0]}×{size_hw[1]}")
     streets = SyntheticStreets(drives_for("demo", drives, size_hw, frames, frames_per_s=1.0), split="demo")
-    require_same_classes(labels, streets, weights)
-    timed = _Timed(predictor, labels)
+    require_same_classes(segmenter.label_set, streets, weights)
+    console.print(segmenter.reason)
+    predictor = _Remembering(segmenter)
     started = time.perf_counter()
     with progress_bar("drawing, segmenting, scoring") as progress:
-        scores = evaluate(timed, streets, progress).scores
+        scores = evaluate(predictor, streets, progress).scores
     seconds = time.perf_counter() - started
-    sheet = _write_pictures(streets, timed.results, output)
-    median_ms = statistics.median(result.latency_ms for result in timed.results)
+    sheet = _write_pictures(streets, predictor.results, output)
+    median_ms = statistics.median(result.latency_ms for result in predictor.results)
     if as_json:
         facts = {"frames": len(streets), "seconds": seconds, "median_latency_ms": median_ms, "sheet": str(sheet)}
         print(json.dumps({"weights": weights, **facts, **scores.to_json()}, indent=2))  # noqa: T201

@@ -8,8 +8,8 @@ from typing import Annotated
 from rich.console import Console
 from typer import Argument, Option
 
-from contextnet.cli.networks import open_network
-from contextnet.cli.options import Device, JsonFile, emit_json, parse_size, require_json_target
+from contextnet.cli.networks import open_predictor
+from contextnet.cli.options import Device, Engine, JsonFile, emit_json, parse_size, require_json_target
 from contextnet.cli.progress import progress_bar
 from contextnet.data.sample import SegmentationData
 from contextnet.data.sources import open_data
@@ -19,10 +19,11 @@ from contextnet.evaluation.predictor import Predictor
 from contextnet.evaluation.scoring import DEFAULT_OVERLAP, Scoring
 from contextnet.evaluation.table import scores_table
 from contextnet.labels import LabelSet
+from contextnet.runtime.segmenter import Segmenter
 
 
 def evaluate(
-    weights: Annotated[str, Argument(help="A shipped network or a weights file.")],
+    weights: Annotated[str, Argument(metavar="NETWORK", help="A shipped network, a weights file or a model file.")],
     data: Annotated[str, Argument(metavar="KIND:ROOT", help="The data set, as in camvid:/data/camvid.")],
     split: Annotated[str, Option(help="The split to score.")] = "val",
     scales: Annotated[str, Option(help="Average over these sizes of the image, as in 0.75,1,1.25.")] = "1",
@@ -35,13 +36,17 @@ def evaluate(
         float | None, Option(help=f"Share of a window's side that neighbours overlap; {DEFAULT_OVERLAP} if not given.")
     ] = None,
     json_file: JsonFile = None,
+    engine: Engine = "auto",
     device: Device = "cpu",
 ) -> None:
-    """Score a network: class, category and instance IoU at full label resolution; one scale, no flip by default."""
+    """Score a network: class, category and instance IoU at full label resolution; one scale, no flip by default.
+
+    Weights are scored by PyTorch in float32; model files, and weights with another engine, as they would be run.
+    """
     require_json_target(json_file)
     scoring = read_scoring(scales, flip, window, overlap)
     samples = open_data(data, split)
-    network, labels = open_network(weights, device, "evaluate")
+    network, labels = open_predictor(weights, engine, device, "evaluate")
     require_same_classes(labels, samples, weights)
     predictor = _presented(network, scoring)
     started = time.perf_counter()
@@ -79,11 +84,15 @@ def require_same_classes(labels: LabelSet, samples: SegmentationData, weights: s
 
 def _presented(network: Predictor, scoring: Scoring) -> Predictor:
     """Wrap a network in the windows and the scales that were asked for; every scale is cut into windows."""
+    if isinstance(network, Segmenter):
+        if scoring.window_hw or scoring.is_multi_view:
+            raise ContextNetError("a model file is scored as it is run; give weights for --scales, --flip and --window")
+        return network
     from contextnet.models.multiscale import MultiScalePredictor
     from contextnet.models.predictor import NetworkPredictor
     from contextnet.models.sliding import SlidingPredictor
 
-    assert isinstance(network, NetworkPredictor), "a command opens its network as one"
+    assert isinstance(network, NetworkPredictor), "weights are opened as one"
     source: NetworkPredictor | SlidingPredictor = network
     if scoring.window_hw:
         source = SlidingPredictor(network, scoring.window_hw, scoring.overlap)

@@ -1,19 +1,31 @@
-"""Opening a network for a command: by its shipped name or from a file."""
+"""Opening a network for a command: by its shipped name, as a model file, or as weights."""
 
 from __future__ import annotations
 
-from contextnet.cli.optional import require_torch
+from pathlib import Path
+
+from contextnet.cli.optional import has_torch, require_torch
 from contextnet.cli.options import require_device
 from contextnet.evaluation.predictor import Predictor
 from contextnet.labels import LabelSet
-from contextnet.weights.catalogue import find_weights
+from contextnet.runtime.segmenter import Segmenter
+from contextnet.weights.catalogue import find_weights, weights_names
+
+WEIGHTS_SUFFIX = ".safetensors"
 
 
-def open_network(name_or_path: str, device: str, command: str) -> tuple[Predictor, LabelSet]:
-    """Load weights as a predictor and give its label set.
+def open_predictor(name_or_path: str, engine: str, device: str, command: str) -> tuple[Predictor, LabelSet]:
+    """Open a network to be scored, and give its label set.
 
-    Raises ``WeightsError`` when the weights cannot be used, ``MissingDependencyError`` when PyTorch is missing.
+    Weights are scored by PyTorch in float32, as they were trained, unless ``engine`` names another one. Model files are
+    scored by the engine that would run them, and so are shipped networks where PyTorch is not installed. Raises
+    ``ContextNetError`` when the network cannot be used.
     """
+    is_weights_file = Path(name_or_path).suffix == WEIGHTS_SUFFIX
+    is_shipped_weights = name_or_path in weights_names() and (has_torch() or engine == "pytorch")
+    if engine not in {"auto", "pytorch"} or not (is_weights_file or is_shipped_weights):
+        segmenter = Segmenter.load(name_or_path, engine=engine, device="auto" if device == "cpu" else device)
+        return segmenter, segmenter.label_set
     path = find_weights(name_or_path)
     require_torch(command)
     require_device(device)

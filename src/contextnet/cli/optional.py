@@ -7,9 +7,14 @@ from importlib.util import find_spec
 from contextnet.errors import MissingDependencyError
 
 
+def has_torch() -> bool:
+    """Tell whether PyTorch is installed, without importing it."""
+    return find_spec("torch") is not None
+
+
 def require_torch(command: str) -> None:
     """Raise ``MissingDependencyError`` naming the extra when PyTorch is not installed."""
-    if find_spec("torch") is None:
+    if not has_torch():
         raise MissingDependencyError(
             f"'contextnet {command}' needs PyTorch, which is not installed; pip install 'contextnet[train]'"
         )

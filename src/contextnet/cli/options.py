@@ -15,6 +15,11 @@ from contextnet.files import write_json
 JsonFlag = Annotated[bool, Option("--json", help="Print JSON to standard output in place of a table.")]
 JsonFile = Annotated[str | None, Option("--json", metavar="FILE", help="Write JSON to FILE; - is standard output.")]
 Device = Annotated[str, Option(help="cpu or cuda.")]
+Engine = Annotated[str, Option(help="auto, openvino, onnxruntime or pytorch.")]
+EngineDevice = Annotated[str, Option("--device", help="auto, cpu or cuda.")]
+Precision = Annotated[
+    str | None, Option(help="fp32, bf16 or fp16; what is fastest on the machine if it is left out.", show_default=False)
+]
 
 MAX_SIDE = 65536
 

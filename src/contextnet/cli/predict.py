@@ -12,27 +12,29 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument, Option
 
-from contextnet.cli.networks import open_network
-from contextnet.cli.options import Device, JsonFlag
+from contextnet.cli.options import Engine, EngineDevice, JsonFlag, Precision
 from contextnet.cli.prediction import PredictionSummary, list_inputs, predict_files
 from contextnet.cli.progress import progress_bar
+from contextnet.runtime.segmenter import Segmenter
 
 
 def predict(
-    weights: Annotated[str, Argument(help="A shipped network or a weights file.")],
+    weights: Annotated[str, Argument(metavar="NETWORK", help="A shipped network, a model file or a weights file.")],
     inputs: Annotated[list[Path], Argument(help="Image files and folders of them.")],
     output: Annotated[Path, Option(help="Folder for the results.")],
     as_json: JsonFlag = False,
-    device: Device = "cpu",
+    engine: Engine = "auto",
+    device: EngineDevice = "auto",
+    precision: Precision = None,
 ) -> None:
     """Label images: a label PNG, a colour PNG and an overlay with a legend for each, and one sheet of all.
 
     Images that cannot be read are named, the others are labelled, and the exit code is 2.
     """
     files = list_inputs(inputs, output)
-    predictor, labels = open_network(weights, device, "predict")
-    with progress_bar("labelling") as progress:
-        summary = predict_files(predictor, labels, files, output, progress)
+    segmenter = Segmenter.load(weights, engine=engine, device=device, precision=precision)
+    with segmenter, progress_bar("labelling") as progress:
+        summary = predict_files(segmenter, files, output, progress)
     if as_json:
         print(json.dumps(summary.to_json(), indent=2))  # noqa: T201
     else:
@@ -50,8 +52,8 @@ def _print(summary: PredictionSummary) -> None:
         table.add_row(Text(name), f"{100 * share:.2f} %")
     console.print(table)
     console.print(
-        f"{summary.images} images labelled, median {summary.median_latency_ms:.0f} ms an image in the network; "
-        f"labels, colours and overlays in {summary.output}"
+        f"{summary.images} images labelled, median {summary.median_latency_ms:.0f} ms from image to labels in "
+        f"{summary.engine}; labels, colours and overlays in {summary.output}"
     )
     if summary.sheet:
         console.print(f"at a glance: {summary.sheet}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextnet.errors import DataError, ImageError
-from contextnet.evaluation.predictor import Predictor
 from contextnet.images import image_files, read_image, write_png
-from contextnet.labels import LabelSet
 from contextnet.runtime.drawing import captioned, contact_sheet, overlay, with_legend
 from contextnet.runtime.segmentation import Segmentation
+from contextnet.runtime.segmenter import Segmenter
 
 RESULT_FOLDERS = ("labels", "color", "overlay")
 SHEET_IMAGES = 12
@@ -39,6 +37,7 @@ class PredictionSummary:
     images: int
     output: str
     sheet: str | None
+    engine: str
     median_latency_ms: float
     class_shares: dict[str, float]
     failures: tuple[str, ...]
@@ -83,8 +82,7 @@ def _is_result(path: Path, output: Path) -> bool:
 
 
 def predict_files(
-    predictor: Predictor,
-    labels: LabelSet,
+    segmenter: Segmenter,
     files: Sequence[InputFile],
     output: Path,
     progress: Callable[[int, int], None],
@@ -105,7 +103,7 @@ def predict_files(
         except ImageError as error:
             failures.append(str(error))
             continue
-        result = segment(predictor, labels, image)
+        result = segmenter.predict(image)
         picture = write_results(result, image, file.name, output)
         latencies_ms.append(result.latency_ms)
         counts += np.bincount(result.labels.ravel(), minlength=256)
@@ -113,17 +111,12 @@ def predict_files(
             tiles.append(captioned(picture, file.name.name))
         progress(index + 1, len(files))
     sheet = _write_sheet(tiles, output)
+    labels = segmenter.label_set
     shares = counts[: labels.num_classes] / max(1, int(counts.sum()))
     named = {n: float(s) for n, s in zip(labels.names, shares, strict=True)}
     median_ms = statistics.median(latencies_ms) if latencies_ms else 0.0
-    return PredictionSummary(len(latencies_ms), str(output), sheet, median_ms, named, tuple(failures))
-
-
-def segment(predictor: Predictor, labels: LabelSet, image: NDArray[np.uint8]) -> Segmentation:
-    """Label one image, uint8 (H, W, 3) RGB, and time it."""
-    started = time.perf_counter()
-    predicted = predictor.labels(image)
-    return Segmentation(predicted, labels, (time.perf_counter() - started) * 1000)
+    engine = f"{segmenter.info.name} ({segmenter.info.precision})"
+    return PredictionSummary(len(latencies_ms), str(output), sheet, engine, median_ms, named, tuple(failures))
 
 
 def write_results(result: Segmentation, image: NDArray[np.uint8], name: Path, output: Path) -> NDArray[np.uint8]:

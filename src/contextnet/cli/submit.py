@@ -9,7 +9,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 from contextnet.cli.evaluate import require_same_classes
-from contextnet.cli.networks import open_network
+from contextnet.cli.networks import open_predictor
 from contextnet.cli.options import Device
 from contextnet.cli.progress import progress_bar
 from contextnet.data.sources import open_data
@@ -17,7 +17,7 @@ from contextnet.evaluation.submission import write_submission
 
 
 def submit(
-    weights: Annotated[str, Argument(help="A shipped network or a weights file with Cityscapes' 19 classes.")],
+    weights: Annotated[str, Argument(help="A network with Cityscapes' 19 classes: shipped, weights or a model file.")],
     data: Annotated[str, Argument(metavar="KIND:ROOT", help="The data set, as in cityscapes:/data/cityscapes.")],
     output: Annotated[Path, Option(help="A new or empty folder for the PNGs.")],
     split: Annotated[str, Option(help="The split to label.")] = "test",
@@ -25,7 +25,7 @@ def submit(
 ) -> None:
     """Write one PNG of labelIds an image, named as the Cityscapes test server wants them."""
     samples = open_data(data, split, allow_missing=True)
-    predictor, labels = open_network(weights, device, "submit")
+    predictor, labels = open_predictor(weights, "auto", device, "submit")
     require_same_classes(labels, samples, weights)
     with progress_bar(f"labelling {samples.name}") as progress:
         count = write_submission(predictor, samples, output, progress)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contextnet.models.resize import upscale
+from contextnet.runtime.labelling import label_scores
 from contextnet.spec import OUTPUT_STRIDE
 
 BAND_VALUES = 1 << 24
@@ -99,6 +100,9 @@ def label_image(source: ScoreSource, image_HW3: NDArray[np.uint8]) -> NDArray[np
 
 def best_classes(field: ScoreField, band_values: int = BAND_VALUES) -> Tensor:
     """Give each pixel the class with the highest score, uint8 (H, W); the size of the bands does not change it."""
+    if isinstance(field, UpsampledScores) and field.cells.device.type == "cpu":
+        # The cells alone decide most pixels, so that few have to be enlarged.
+        return torch.from_numpy(label_scores(field.cells[0].detach().float().numpy(), field.size_hw))
     return torch.cat([field.rows(*band)[0].argmax(dim=0).to(torch.uint8) for band in _bands(field, band_values)])
 
 

@@ -1,4 +1,7 @@
-"""The shipped networks: their names, where their files lie, and what their headers say. Never imports PyTorch."""
+"""The shipped networks: their names, where their files lie, and what their headers say. Never imports PyTorch.
+
+A network is shipped as weights, NAME.safetensors, as a model file that is ready to run, NAME.onnx, or as both.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +42,39 @@ class WeightsSummary:
 
 
 def weights_names() -> list[str]:
-    """Names of the shipped networks."""
+    """Names of the networks that are shipped as weights."""
     return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
 
 
+def model_names() -> list[str]:
+    """Names of the networks that are shipped as model files."""
+    return sorted(path.stem for path in _FOLDER.glob("*.onnx"))
+
+
 def find_weights(name_or_path: str) -> Path:
-    """Give the file of a shipped network, or the path as it is; raises ``WeightsError`` for neither."""
-    if name_or_path in weights_names():
-        return _FOLDER / f"{name_or_path}.safetensors"
+    """Give the weights of a shipped network, or the path as it is; raises ``WeightsError`` for neither."""
+    names = weights_names()
+    return _FOLDER / f"{name_or_path}.safetensors" if name_or_path in names else _find_path(name_or_path, names)
+
+
+def find_model_file(name_or_path: str) -> Path:
+    """Give the model file of a shipped network, its weights if it has none, or the path as it is.
+
+    Raises ``WeightsError`` when it is neither.
+    """
+    for names, suffix in ((model_names(), ".onnx"), (weights_names(), ".safetensors")):
+        if name_or_path in names:
+            return _FOLDER / f"{name_or_path}{suffix}"
+    return _find_path(name_or_path, sorted({*model_names(), *weights_names()}))
+
+
+def weights_of(model: Path) -> Path | None:
+    """Give the weights that a shipped model file was made of; None when they are not shipped, or it is not."""
+    weights = model.with_suffix(".safetensors")
+    return weights if model.parent == _FOLDER and weights.is_file() else None
+
+
+def _find_path(name_or_path: str, names: list[str]) -> Path:
     path = Path(name_or_path)
     try:
         if path.is_file():
@@ -56,9 +84,7 @@ def find_weights(name_or_path: str) -> Path:
         raise WeightsError(f"'{name_or_path[:60]}' cannot be a file: {error.strerror}") from None
     if is_folder:
         raise WeightsError(f"'{name_or_path}' is a folder; give the weights file in it")
-    raise WeightsError(
-        f"{name_or_path!r} is neither a file nor a shipped network ({', '.join(weights_names()) or 'none'})"
-    )
+    raise WeightsError(f"{name_or_path!r} is neither a file nor a shipped network ({', '.join(names) or 'none'})")
 
 
 def summarize_weights(path: Path) -> WeightsSummary:
@@ -85,6 +111,11 @@ def summarize_weights(path: Path) -> WeightsSummary:
         _json_field(path, metadata, "licence", str),
         spec,
     )
+
+
+def read_label_values(path: Path) -> dict[str, Any]:
+    """Read the label set of a weights file as JSON values; raises ``WeightsError`` as ``summarize_weights`` does."""
+    return _json_field(path, _header(path)[0], "labels", dict)
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:

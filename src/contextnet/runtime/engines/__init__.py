@@ -1,0 +1,1 @@
+"""What runs a model file: OpenVINO, ONNX Runtime, PyTorch; one protocol for all."""

@@ -1,0 +1,162 @@
+"""The model file in OpenVINO's own format: NAME.xml, the graph, and NAME.bin beside it, the weights.
+
+Input, outputs and metadata are those of the ONNX model file; the metadata stands in the graph's run-time information
+under ``contextnet``. The last line of the .xml is a comment with the SHA-256 over what stands before it and over the
+.bin, so that both are known to be as they were written before OpenVINO parses either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, BinaryIO
+
+from contextnet.errors import DamagedError, ModelFileError
+from contextnet.files import write_atomically
+from contextnet.runtime.model_metadata import FORMAT, ModelMetadata
+from contextnet.runtime.onnx_file import IMAGE, LABELS, MAX_BYTES, SCORES, OnnxFile
+from contextnet.runtime.openvino_package import load_openvino
+
+if TYPE_CHECKING:
+    from openvino import Model  # type: ignore[import-untyped]
+
+SUFFIX, WEIGHTS_SUFFIX = ".xml", ".bin"
+_KEY = "contextnet"
+_CHECKSUM = "<!-- contextnet sha256:{} -->\n"
+_CHECKSUM_LINE = re.compile(rb"<!-- contextnet sha256:([0-9a-f]{64}) -->\n\Z")
+
+
+@dataclass(frozen=True, eq=False)
+class IrFile:
+    """A model file in OpenVINO's format: its .xml, its metadata, and both files' bytes as they passed the checksum.
+
+    ``size_hw`` is the height and width of the images that the graph reads, None when it reads every size.
+    """
+
+    path: Path
+    metadata: ModelMetadata
+    size_hw: tuple[int, int] | None
+    xml: bytes = field(repr=False)
+    weights: bytes = field(repr=False)
+
+
+def write_openvino_ir(path: Path, model: OnnxFile) -> None:
+    """Convert a model file into OpenVINO's format, its weights as precise as before; ``path`` ends in .xml.
+
+    Both files are written, or none. Raises ``MissingDependencyError`` without OpenVINO, ``ModelFileError`` when it
+    cannot convert the graph, ``ContextNetError`` naming the file that cannot be written.
+    """
+    if path.suffix != SUFFIX:
+        raise ModelFileError.at(path, "is no name for OpenVINO's format", f"give one that ends in {SUFFIX}")
+    xml, weights = _convert(path, model)
+    weights_path = path.with_suffix(WEIGHTS_SUFFIX)
+    had_weights = weights_path.exists()
+
+    def write_both(file: BinaryIO) -> None:
+        # The weights follow when the graph lacks nothing but its name: what can fail after them is one rename.
+        file.write(xml + _CHECKSUM.format(_checksum(xml, weights)).encode())
+        file.flush()
+        os.fsync(file.fileno())
+        write_atomically(weights_path, lambda weights_file: _write(weights_file, weights))
+
+    try:
+        write_atomically(path, write_both)
+    except BaseException:
+        if not had_weights:
+            with suppress(OSError):
+                weights_path.unlink(missing_ok=True)
+        raise
+
+
+def read_openvino_ir(path: Path) -> IrFile:
+    """Read a model file of this project in OpenVINO's format, held against its checksum before anything is parsed.
+
+    Raises ``DamagedError`` when the bytes are not those that were written, ``ModelFileError`` when one of the two
+    files is missing or they are of another project, ``MissingDependencyError`` without OpenVINO.
+    """
+    marked = _read(path)
+    line = _CHECKSUM_LINE.search(marked)
+    if line is None:
+        if FORMAT.encode() in marked:
+            raise DamagedError.at(path, "its last line, the checksum, is missing", "fetch it and its .bin again")
+        found = "is not OpenVINO's format, or not a model of this project"
+        raise ModelFileError.at(path, found, "make model files with 'contextnet export'")
+    xml, weights = marked[: line.start()], _read(path.with_suffix(WEIGHTS_SUFFIX))
+    if line[1].decode() != _checksum(xml, weights):
+        found = f"it and its {WEIGHTS_SUFFIX} do not match their checksum"
+        raise DamagedError.at(path, found, "one was damaged or belongs to another model, fetch both again")
+    openvino = load_openvino()
+    try:
+        graph = openvino.Core().read_model(xml, weights)
+    except RuntimeError as error:
+        found = f"OpenVINO cannot read it: {_reason(error)}"
+        raise ModelFileError.at(path, found, "export the network anew") from error
+    metadata = ModelMetadata.from_texts(path, _texts(graph))
+    return IrFile(path, metadata, _size_hw(path, graph), xml, weights)
+
+
+def _convert(path: Path, model: OnnxFile) -> tuple[bytes, bytes]:
+    """Give the contents of both files, without the checksum."""
+    openvino = load_openvino()
+    try:
+        graph = openvino.Core().read_model(model.graph.SerializeToString())
+        for key, text in model.metadata.to_texts().items():
+            graph.set_rt_info(text, [_KEY, key])
+        with TemporaryDirectory() as folder:
+            xml = Path(folder) / f"model{SUFFIX}"
+            openvino.save_model(graph, xml, compress_to_fp16=False)
+            return xml.read_bytes(), xml.with_suffix(WEIGHTS_SUFFIX).read_bytes()
+    except (RuntimeError, OSError) as error:
+        found = f"cannot be made: {_reason(error)}"
+        raise ModelFileError.at(path, found, "check the network and the space for temporary files") from error
+
+
+def _texts(graph: Model) -> dict[str, str]:
+    """Give the metadata's texts by key, none where there are none."""
+    texts = graph.get_rt_info([_KEY]).value if graph.has_rt_info([_KEY]) else {}
+    return {key: text for key, text in texts.items() if isinstance(text, str)} if isinstance(texts, dict) else {}
+
+
+def _size_hw(path: Path, graph: Model) -> tuple[int, int] | None:
+    """Give the size that the graph is fixed to; raises ``ModelFileError`` when its ends are not a model file's."""
+    inputs, outputs = (
+        sorted(name for end in ends for name in end.get_names()) for ends in (graph.inputs, graph.outputs)
+    )
+    if inputs != [IMAGE] or outputs != [LABELS, SCORES] or graph.inputs[0].get_partial_shape().rank != 4:
+        found = f"has inputs {', '.join(inputs)} and outputs {', '.join(outputs)} of other shapes or names"
+        raise ModelFileError.at(path, found, "export the network anew")
+    _, height, width, _ = graph.inputs[0].get_partial_shape()
+    return (height.get_length(), width.get_length()) if height.is_static and width.is_static else None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                found = f"is a file of {size} bytes; a model file has at most {MAX_BYTES}"
+                raise ModelFileError.at(path, found, "check that it is a network")
+            return file.read()
+    except OSError as error:
+        found = f"cannot be read: {error.strerror}"
+        raise ModelFileError.at(path, found, "a model is two files, NAME.xml and NAME.bin, side by side") from None
+
+
+def _checksum(xml: bytes, weights: bytes) -> str:
+    digest = hashlib.sha256(f"{len(xml)}|".encode())
+    digest.update(xml)
+    digest.update(weights)
+    return digest.hexdigest()
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,188 @@
+"""The segmenter: a network that labels images one by one, many at a time, or as a stream. Needs no PyTorch.
+
+segmenter = Segmenter.load("cn14-camvid-int8")
+result = segmenter.predict(image)               # uint8 (H, W, 3) RGB, or an image file
+for result in segmenter.stream(frames): ...     # several on their way at a time, results in order
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contextnet.errors import ImageError
+from contextnet.images import MAX_PIXELS, read_image
+from contextnet.labels import LabelSet
+from contextnet.runtime.engines.cores import usable_threads
+from contextnet.runtime.engines.engine import Engine, EngineInfo, Inference
+from contextnet.runtime.engines.opening import OpenedEngine, find_model, open_engine
+from contextnet.runtime.labelling import confidence_of
+from contextnet.runtime.segmentation import Segmentation
+
+Image = NDArray[np.uint8] | Path | str
+"""Pixels, uint8 (H, W, 3) RGB, or the path of an image file."""
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Which engine runs a network, where, in which arithmetic and on how many threads; None leaves it to the engine."""
+
+    engine: str = "auto"
+    device: str = "auto"
+    precision: str | None = None
+    threads: int | None = None
+
+    def open(self, source: Path, in_flight: int) -> OpenedEngine:
+        """Open a network; ``in_flight`` is how many images are computed at a time."""
+        return open_engine(
+            source,
+            engine=self.engine,
+            device=self.device,
+            precision=self.precision,
+            in_flight=in_flight,
+            threads=self.threads,
+        )
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """An image on its way."""
+
+    inference: Inference
+    size_hw: tuple[int, int]
+    started_s: float
+
+
+class Segmenter:
+    """Labels images of any size with one network; one thread at a time may use it.
+
+    ``predict`` computes one image on all cores, for the least latency. ``stream`` and ``predict_batch`` have several
+    on their way, for the highest rate; for them the network is opened a second time when they are first used.
+    """
+
+    def __init__(self, source: Path, choice: EngineChoice) -> None:
+        self._source = source
+        self._choice = choice
+        self._single = choice.open(source, in_flight=1)
+        self._several: Engine | None = None
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        engine: str = "auto",
+        device: str = "auto",
+        precision: str | None = None,
+        threads: int | None = None,
+    ) -> Self:
+        """Load a shipped network by name, or a model file; with PyTorch installed, weights as well.
+
+        ``engine`` is auto, openvino, onnxruntime or pytorch; ``device`` auto, cpu or cuda; ``precision`` fp32, bf16 or
+        fp16, or None for what is fastest there; ``threads`` None for all usable cores. Raises ``ContextNetError`` when
+        the file cannot be used or the engine is not there.
+        """
+        return cls(find_model(str(name_or_path), engine), EngineChoice(engine, device, precision, threads))
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The classes that the network tells apart."""
+        return self._single.labels
+
+    @property
+    def info(self) -> EngineInfo:
+        """What computes, where and how."""
+        return self._single.engine.info
+
+    @property
+    def reason(self) -> str:
+        """Why this engine was chosen, in one sentence."""
+        return self._single.reason
+
+    def predict(self, image: Image, *, confidence: bool = False) -> Segmentation:
+        """Label one image; with ``confidence``, also give the probability of each pixel's label.
+
+        Raises ``ImageError`` when the file cannot be read or the array is not uint8 (H, W, 3).
+        """
+        return self._finish(_submit(self._single.engine, image), confidence)
+
+    def predict_batch(self, images: Sequence[Image], *, confidence: bool = False) -> list[Segmentation]:
+        """Label images, which may differ in size. Raises ``ImageError`` as ``predict`` does."""
+        return list(self.stream(images, confidence=confidence))
+
+    def stream(self, frames: Iterable[Image], *, confidence: bool = False) -> Iterator[Segmentation]:
+        """Label frames as they come, and give the results in their order.
+
+        At most ``info.in_flight`` of the engine are on their way, so a slow consumer holds the source back and memory
+        stays bounded; a result comes when that many younger frames have been taken, or the source has ended. A frame
+        must not change before its result has come. What the source raises ends the stream.
+        """
+        engine = self._streaming_engine()
+        pending: deque[_Pending] = deque()
+        for frame in frames:
+            pending.append(_submit(engine, frame))
+            if len(pending) >= engine.info.in_flight:
+                yield self._finish(pending.popleft(), confidence)
+        while pending:
+            yield self._finish(pending.popleft(), confidence)
+
+    def labels(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Label one image, uint8 (H, W, 3) RGB, with train ids, uint8 (H, W)."""
+        return self.predict(image_HW3).labels
+
+    def close(self) -> None:
+        """Give back memory and threads; the segmenter cannot be used any more."""
+        self._single.engine.close()
+        if self._several is not None:
+            self._several.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _streaming_engine(self) -> Engine:
+        if self._several is None:
+            # One more than there are cores: while the oldest result is turned into labels, every core has a network.
+            in_flight = usable_threads(self._choice.threads) + 1
+            info = self.info
+            choice = replace(self._choice, engine=info.name)
+            self._several = choice.open(self._source, in_flight).engine
+        return self._several
+
+    def _finish(self, pending: _Pending, confidence: bool) -> Segmentation:
+        """Wait for an image's labels; the time is that from its being given to the engine."""
+        labels = pending.inference.labels()[0]
+        probabilities = confidence_of(pending.inference.scores()[0], pending.size_hw) if confidence else None
+        latency_ms = 1000 * (time.perf_counter() - pending.started_s)
+        return Segmentation(labels, self.label_set, latency_ms, probabilities)
+
+
+def _submit(engine: Engine, image: Image) -> _Pending:
+    pixels = _pixels(image)
+    started_s = time.perf_counter()
+    return _Pending(engine.submit(pixels[None]), pixels.shape[:2], started_s)
+
+
+def _pixels(image: Image) -> NDArray[np.uint8]:
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        shape = getattr(image, "shape", None)
+        found = f"{image.dtype} {shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ImageError.at("image", f"is {found}", "expected uint8 (height, width, 3), RGB of 0 to 255")
+    height, width, _ = image.shape
+    if not 0 < height * width <= MAX_PIXELS:
+        raise ImageError.at("image", f"is {height}×{width}; 1 to {MAX_PIXELS} pixels are possible", "scale it")
+    return np.ascontiguousarray(image)
