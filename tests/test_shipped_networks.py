@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contextnet.data.sources import open_data
 from contextnet.data.synthetic import SyntheticStreets, drives_for
 from contextnet.evaluation.evaluator import evaluate
+from contextnet.export.deployment import source_labels
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import read_weights
-from contextnet.weights.catalogue import find_weights, summarize_weights, weights_names
+from contextnet.runtime.onnx_file import read_onnx_file
+from contextnet.runtime.segmenter import Segmenter
+from contextnet.weights.catalogue import find_model_file, find_weights, model_names, summarize_weights, weights_names
 
 
 def _predictor(name: str) -> NetworkPredictor:
@@ -39,3 +43,45 @@ def test_cn14_camvid_has_the_miou_of_its_card(camvid_root: Path) -> None:
 def test_cn14_synthetic_labels_streets_it_was_not_trained_on() -> None:
     streets = SyntheticStreets(drives_for("demo", 2, (512, 1024), 4, frames_per_s=1.0), split="demo")
     assert evaluate(_predictor("cn14-synthetic"), streets).scores.miou >= 0.60
+
+
+def test_every_network_is_shipped_as_a_model_file_and_in_int8() -> None:
+    for name in weights_names():
+        assert {name, f"{name}-int8"} <= set(model_names())
+        weights = read_weights(find_weights(name))
+        for model, precision in ((name, "fp32"), (f"{name}-int8", "int8")):
+            metadata = read_onnx_file(find_model_file(model)).metadata
+            assert (metadata.spec, metadata.labels, metadata.licence) == (weights.spec, weights.labels, weights.licence)
+            assert metadata.precision == precision
+            assert {key: metadata.training[key] for key in weights.training} == weights.training
+        assert find_model_file(f"{name}-int8").stat().st_size < 1_300_000
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "least"),
+    [("openvino", "fp32", 0.9999), ("onnxruntime", "fp32", 0.9999), ("openvino", "bf16", 0.995)],
+)
+def test_the_model_file_agrees_with_its_weights(camvid_root: Path, engine: str, precision: str, least: float) -> None:
+    val = open_data(f"camvid:{camvid_root}", "val")
+    images = [val[index].image for index in range(0, 100, 5)]
+    expected = source_labels(read_weights(find_weights("cn14-camvid")).build(), images)
+    if precision == "bf16" and not has_bfloat16():
+        pytest.skip("the CPU has no bfloat16")
+    with Segmenter.load("cn14-camvid", engine=engine, device="cpu", precision=precision) as segmenter:
+        assert segmenter.info.precision == precision
+        equal = [np.mean(segmenter.labels(image) == labels) for image, labels in zip(images, expected, strict=True)]
+    assert np.mean(equal) >= least
+
+
+def has_bfloat16() -> bool:
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def test_int8_loses_at_most_half_a_point_on_camvid(camvid_root: Path) -> None:
+    with Segmenter.load("cn14-camvid-int8", precision="fp32") as segmenter:
+        scores = evaluate(segmenter, open_data(f"camvid:{camvid_root}", "val")).scores
+        quantization = read_onnx_file(find_model_file("cn14-camvid-int8")).metadata.training["quantization"]
+    assert scores.miou >= summarize_weights(find_weights("cn14-camvid")).miou - 0.005
+    assert scores.miou == pytest.approx(quantization["after"], abs=0.001)

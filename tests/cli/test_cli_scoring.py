@@ -58,12 +58,12 @@ def test_demo_scores_streets_and_leaves_pictures(shell: Run, tiny_weights: Path,
 
 
 def test_models_lists_every_shipped_network(shell: Run) -> None:
-    from contextnet.weights import weights_names
+    from contextnet.weights.catalogue import model_names, weights_names
 
     code, out, _ = shell("models", "--json")
     listed = json.loads(out)
     assert code == 0
-    assert [entry["name"] for entry in listed] == weights_names()
+    assert [entry["name"] for entry in listed] == weights_names() + model_names()
     for entry in listed:
         assert entry["file_bytes"] > 0
-        assert entry["parameters"] > 0
+        assert entry["kind"] != "weights" or entry["parameters"] > 0

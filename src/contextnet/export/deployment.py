@@ -101,7 +101,8 @@ def _parity(
 
 
 def _label(network: ContextNet, image: Image) -> NDArray[np.uint8]:
-    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
+    # PyTorch takes arrays that may be written to alone, though nothing here does.
+    planes = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1).unsqueeze(0)
     labels: NDArray[np.uint8] = best_classes(UpsampledScores(network(planes).scores, image.shape[:2])).numpy()
     return labels
 

@@ -10,24 +10,23 @@ from types import ModuleType
 
 from contextnet.errors import MissingDependencyError
 
-_TELEMETRY = "openvino_telemetry"
+_PACKAGE, _TELEMETRY = "openvino", "openvino_telemetry"
 
 
 def load_openvino() -> ModuleType:
     """Import ``openvino``; raises ``MissingDependencyError`` when it is not installed.
 
-    The import itself sends an event to a web service and leaves an id in the home folder where the package
-    ``openvino_telemetry`` can be imported, and does neither where it cannot. A program that imported ``openvino``
-    before has settled that already.
+    Where the package ``openvino_telemetry`` can be imported, the import itself sends an event to a web service and
+    leaves an identifier in the home folder. A program that imported ``openvino`` before has settled that already.
     """
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
-    with _hidden(_TELEMETRY):
-        try:
-            return import_module("openvino")
-        except ModuleNotFoundError as error:
-            if error.name != "openvino":
-                raise
+    try:
+        if _PACKAGE in sys.modules:
+            return import_module(_PACKAGE)
+        with _hidden(_TELEMETRY):
+            return import_module(_PACKAGE)
+    except ModuleNotFoundError as error:
+        if error.name != _PACKAGE:
+            raise
     raise MissingDependencyError("OpenVINO is not installed; pip install openvino")
 
 

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import sys
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from deployed_networks import BATCHES, batch, small_model, source_scores, unreadable_model
+
+import contextnet.runtime.engines.onnx_runtime as module
+from contextnet.errors import ContextNetError, MissingDependencyError, ModelFileError
+from contextnet.runtime.engines.onnx_runtime import has_cuda, open_engine
+from contextnet.runtime.engines.scoring_call import KEPT_SHAPES
+
+CPU, CUDA, TENSORRT = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_scores_and_labels_are_those_of_the_source(in_flight: int) -> None:
+    engine = open_engine(small_model(), in_flight=in_flight)
+    for seed, (number, size_hw) in enumerate(BATCHES):
+        images = batch(number, size_hw, seed)
+        call = engine.submit(images)
+        assert_source_scores(call.scores(), images)
+        assert_source_labels(call.labels(), images)
+    engine.close()
+
+
+def test_the_engine_says_what_it_is() -> None:
+    info = open_engine(small_model(), in_flight=2).info
+    assert (info.name, info.version, info.device) == ("onnxruntime", onnxruntime.__version__, "cpu")
+    assert (info.precision, info.in_flight) == ("fp32", 2)
+    assert open_engine(small_model("int8"), precision="fp32").info.precision == "int8+fp32"
+    assert open_engine(small_model("fp16")).info.precision == "fp16"
+
+
+def test_results_come_in_any_order_and_stay() -> None:
+    images = [batch(1, (64, 96), seed) for seed in range(8)] + [batch(2, (32, 32), 8)]
+    engine = open_engine(small_model(), in_flight=3, threads=2)
+    calls = [engine.submit(each) for each in images]
+    early = calls[-1].scores()
+    engine.close()
+    for call, each in reversed(list(zip(calls, images, strict=True))):
+        assert_source_scores(call.scores(), each)
+        np.testing.assert_array_equal(call.labels(), call.labels())
+    assert_source_scores(early, images[-1])
+    assert len({call.scores().tobytes() for call in calls}) == len(calls), "every call has scores of its own"
+
+
+def test_a_closed_engine_takes_no_images() -> None:
+    engine = open_engine(small_model())
+    engine.close()
+    engine.close()
+    with pytest.raises(ValueError, match="the engine is closed"):
+        engine.submit(batch(1, (8, 8)))
+
+
+def test_calls_in_flight_run_at_the_same_time() -> None:
+    together = threading.Barrier(2)
+
+    def run(names: list[str], inputs: dict[str, Any]) -> list[Any]:
+        together.wait(30)
+        return [np.full((1, 2, 1, 1), inputs["image"][0, 0, 0, 0], np.float32)]
+
+    class Opener:
+        def open(self, shape: tuple[int, ...]) -> Any:
+            return SimpleNamespace(run=run)
+
+    info = open_engine(small_model(), in_flight=2).info
+    engine = module.OnnxRuntimeEngine(Opener(), None, info)  # type: ignore[arg-type]
+    calls = [engine.submit(np.full((1, 8, 8, 3), value, np.uint8)) for value in range(4)]
+    assert [call.scores()[0, 0, 0, 0] for call in calls] == [0, 1, 2, 3]
+    engine.close()
+
+
+def test_sessions_for_the_shapes_of_late_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    open_session = module._SessionOpener.open
+
+    def note(self: Any, shape: tuple[int, ...]) -> Any:
+        opened.append(shape[2])
+        return open_session(self, shape)
+
+    monkeypatch.setattr(module._SessionOpener, "open", note)
+    engine = open_engine(small_model())
+    assert KEPT_SHAPES == 4
+    for width in (8, 16, 24, 32, 8, 40, 8, 24, 32, 16):
+        images = batch(1, (8, width))
+        assert_source_scores(engine.submit(images).scores(), images)
+    assert opened == [8, 16, 24, 32, 40, 16]
+
+
+def test_a_file_fixed_to_one_size_refuses_others() -> None:
+    engine = open_engine(small_model("fp32", (40, 70)))
+    for number in (1, 2):
+        images = batch(number, (40, 70))
+        assert_source_scores(engine.submit(images).scores(), images)
+    with pytest.raises(ContextNetError, match=r"the image is 70×40 .* is fixed to 40×70; scale the image"):
+        engine.submit(batch(1, (70, 40)))
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    open_engine(small_model()).submit(batch(1, (40, 70))).labels()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_read_only_images_and_images_with_gaps_are_read_as_they_look() -> None:
+    engine = open_engine(small_model())
+    images = batch(1, (64, 64))[:, ::2, ::-1]
+    images.flags.writeable = False
+    for given in (images, np.ascontiguousarray(images)):
+        assert_source_scores(engine.submit(given).scores(), images)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "bf16"}, "precision 'bf16': ONNX Runtime computes in fp32 and in what the file holds"),
+        ({"in_flight": 0}, "in_flight 0: expected 1 or more"),
+        ({"threads": 0}, "threads 0: expected 1 or more"),
+        ({"device": "gpu"}, "device 'gpu': ONNX Runtime takes cpu, cuda, tensorrt, cuda:N or tensorrt:N"),
+        ({"device": "cpu:1"}, "device 'cpu:1': ONNX Runtime takes cpu, cuda, tensorrt, cuda:N or tensorrt:N"),
+        ({"device": "cuda:"}, "device 'cuda:': ONNX Runtime takes cpu, cuda, tensorrt, cuda:N or tensorrt:N"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ContextNetError) as caught:
+        open_engine(small_model(), **options)
+    assert str(caught.value) == message
+
+
+def test_a_graph_that_it_cannot_read_is_refused() -> None:
+    engine = open_engine(unreadable_model())
+    with pytest.raises(ModelFileError, match=r"^ONNX Runtime cannot run the network on images of 1×8×16×3: [^\n]*Fold"):
+        engine.submit(batch(1, (8, 16)))
+
+
+def test_without_onnx_runtime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingDependencyError) as caught:
+        open_engine(small_model())
+    assert str(caught.value) == "ONNX Runtime is not installed; pip install 'contextnet[onnxruntime]'"
+
+
+class Runtime:
+    """Stands in for ONNX Runtime on a machine with a GPU, or with what a GPU needs missing."""
+
+    __version__ = "9.9.9"
+
+    def __init__(self, available: list[str], starting: list[str]) -> None:
+        self._available, self._starting = available, starting
+        self.opened: list[tuple[list[Any], dict[str, Any]]] = []
+        self.preloaded = 0
+
+    SessionOptions = onnxruntime.SessionOptions
+
+    def disable_telemetry_events(self) -> None:
+        pass
+
+    def get_available_providers(self) -> list[str]:
+        return self._available
+
+    def preload_dlls(self) -> None:
+        self.preloaded += 1
+        print("Failed to load libcublas.so")
+
+    def InferenceSession(self, graph: bytes, options: Any, *, providers: list[Any], **rest: Any) -> Any:  # noqa: N802
+        self.opened.append((providers, rest))
+        return SimpleNamespace(
+            get_providers=lambda: [*self._starting, CPU],
+            run=lambda names, inputs: [np.zeros((1, 5, 1, 1), np.float32)],
+        )
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, *available: str, starting: tuple[str, ...] | None = None) -> Runtime:
+    runtime = Runtime([*available, CPU], list(available if starting is None else starting))
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    return runtime
+
+
+@pytest.mark.parametrize(
+    ("device", "providers"),
+    [
+        ("cpu", [(CPU, {})]),
+        ("cuda", [(CUDA, {"device_id": "0"})]),
+        ("cuda:3", [(CUDA, {"device_id": "3"})]),
+        ("tensorrt:1", [(TENSORRT, {"device_id": "1"}), (CUDA, {"device_id": "1"})]),
+    ],
+)
+def test_a_device_is_computed_on_by_its_own_part(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], device: str, providers: list[Any]
+) -> None:
+    runtime = pretend(monkeypatch, TENSORRT, CUDA, starting=(TENSORRT, CUDA, CPU))
+    engine = open_engine(small_model(), device=device)
+    engine.submit(batch(1, (8, 8))).scores()
+    assert runtime.opened == [(providers, {"enable_fallback": False})]
+    assert runtime.preloaded == (device != "cpu")
+    assert engine.info.device == device
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("available", "device", "lacking"),
+    [
+        ([], "cuda", f"no {CUDA}"),
+        ([], "tensorrt", f"no {TENSORRT} and no {CUDA}"),
+        ([CUDA], "tensorrt", f"no {TENSORRT}"),
+    ],
+)
+def test_what_onnx_runtime_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, available: list[str], device: str, lacking: str
+) -> None:
+    pretend(monkeypatch, *available)
+    with pytest.raises(MissingDependencyError) as caught:
+        open_engine(small_model(), device=device)
+    assert str(caught.value) == (
+        f"device '{device}': ONNX Runtime 9.9.9 here has {lacking}; "
+        "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
+    )
+
+
+def test_a_gpu_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, CUDA, starting=())
+    engine = open_engine(small_model(), device="cuda")
+    with pytest.raises(ContextNetError, match=f"^ONNX Runtime cannot start its {CUDA}; it needs an NVIDIA GPU with"):
+        engine.submit(batch(1, (8, 8)))
+
+
+@pytest.mark.parametrize(("available", "expected"), [([], False), ([CUDA], True)])
+def test_whether_it_was_built_for_cuda(monkeypatch: pytest.MonkeyPatch, available: list[str], expected: bool) -> None:
+    pretend(monkeypatch, *available)
+    assert has_cuda() is expected
+
+
+@pytest.mark.parametrize(("in_flight", "spinning"), [(1, "1"), (2, "0")])
+def test_threads_spin_for_one_call_at_a_time_alone(
+    monkeypatch: pytest.MonkeyPatch, in_flight: int, spinning: str
+) -> None:
+    noted: list[Any] = []
+    open_session = onnxruntime.InferenceSession
+
+    def note(graph: bytes, options: Any, **rest: Any) -> Any:
+        noted.append(options)
+        return open_session(graph, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", note)
+    open_engine(small_model(), in_flight=in_flight, threads=2).submit(batch(1, (8, 8))).scores()
+    assert noted[0].intra_op_num_threads == 2
+    assert noted[0].get_session_config_entry("session.intra_op.allow_spinning") == spinning
