@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contextnet.errors import DataError
 
@@ -163,12 +162,10 @@ class LabelSet:
         Types are strict: neither "1" nor true is an id. Raises ``DataError`` that begins with ``source`` and names the
         field or the class when a key is unknown or a value wrong.
         """
-        try:
-            document = _LabelSetDocument.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "document"
-            raise DataError(f"{source}: {field}: {first['msg'].lower()}") from None
+        # What checks types takes longer to import than all else that labels an image.
+        from contextnet.label_document import read_label_document
+
+        document = read_label_document(values, source)
         classes = tuple(
             LabelClass(c.name, _color(c.color, i), c.category or c.name, tuple(c.ids), c.instances)
             for i, c in enumerate(document.classes)
@@ -177,24 +174,6 @@ class LabelSet:
             return cls(document.name, classes, tuple(document.void))
         except DataError as error:
             raise DataError(f"{source}: {error}") from None
-
-
-class _ClassDocument(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    name: str = Field(min_length=1)
-    ids: list[int] = Field(min_length=1)
-    color: list[int] | None = Field(None, min_length=3, max_length=3)
-    category: str | None = None
-    instances: bool = False
-
-
-class _LabelSetDocument(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    name: str = Field(min_length=1)
-    classes: list[_ClassDocument] = Field(min_length=1)
-    void: list[int] = [IGNORE_INDEX]
 
 
 def _refuse_repeats(label_set: str, what: str, values: list[Any]) -> None:

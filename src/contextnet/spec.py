@@ -15,11 +15,12 @@ import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import prod
-from typing import Any
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from contextnet.errors import ContextNetError, WeightsError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 OUTPUT_STRIDE = 8
 """Scores come at one eighth of the image's height and width."""
@@ -35,6 +36,9 @@ MAX_PYRAMID_BIN = 64
 MAX_NAME_LENGTH = 100
 DEFAULT_PYRAMID_BINS = (1, 2, 3, 6)
 
+_STRICT = {"extra": "forbid"}
+"""How pydantic reads the values below: unknown fields are refused."""
+
 
 @dataclass(frozen=True)
 class BottleneckSpec:
@@ -44,7 +48,7 @@ class BottleneckSpec:
     nominal factor of Table 2; ``hidden`` is what the block really has, smaller where pruned.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = _STRICT
 
     expansion: int
     hidden: int
@@ -56,7 +60,7 @@ class BottleneckSpec:
 class SeparableSpec:
     """One depth-wise separable convolution of the detail branch: depth-wise 3×3 of ``stride``, 1×1 to ``width``."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = _STRICT
 
     width: int
     stride: int
@@ -70,7 +74,7 @@ class ContextBranchSpec:
     ``pyramid_bins`` are the grid sizes of pyramid pooling behind it, empty for none.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = _STRICT
 
     scale: int
     stem: int
@@ -88,7 +92,7 @@ class ContextBranchSpec:
 class DetailBranchSpec:
     """The shallow branch (section 2.2): reads the image at 1/``scale``; ``stem`` is the 3×3 convolution's width."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = _STRICT
 
     scale: int
     stem: int
@@ -116,7 +120,7 @@ class ContextNetSpec:
     Raises ``WeightsError`` when the numbers do not make a network.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = _STRICT
 
     name: str
     num_classes: int
@@ -146,15 +150,15 @@ class ContextNetSpec:
 
         Raises ``WeightsError`` naming the first wrong field.
         """
+        # What checks types takes longer to import than all else that labels an image.
+        from pydantic import TypeAdapter, ValidationError
+
         try:
-            return _ADAPTER.validate_json(json.dumps(values), strict=True)
+            return TypeAdapter(ContextNetSpec).validate_json(json.dumps(values), strict=True)
         except ValidationError as error:
             raise WeightsError(f"network description: {_first_fault(error)}") from None
         except (TypeError, ValueError, RecursionError) as error:
             raise WeightsError(f"network description: not JSON values: {error}") from None
-
-
-_ADAPTER = TypeAdapter(ContextNetSpec)
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -181,7 +181,7 @@ def test_importing_it_is_light() -> None:
         [
             "import sys",
             "import contextnet.runtime.segmenter",
-            "heavy = {'torch', 'openvino', 'onnx', 'onnxruntime', 'nncf', 'scipy', 'matplotlib'} & set(sys.modules)",
+            "heavy = {'torch', 'openvino', 'onnx', 'onnxruntime', 'nncf', 'pydantic', 'rich'} & set(sys.modules)",
             "sys.exit(f'imported: {heavy}' if heavy else 0)",
         ]
     )
