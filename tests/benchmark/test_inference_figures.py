@@ -27,14 +27,15 @@ def subjects(clock: Clock, eager: EagerProcess | None = None) -> Subjects:
     return Subjects(TimedEngine(clock), TimedEngine(clock, in_flight=3), eager, IMAGE)
 
 
-def others(monkeypatch: pytest.MonkeyPatch, *shares: float | None) -> None:
-    """Let other processes take these shares of a core, one a try."""
-    waiting = list(shares)
-    monkeypatch.setattr(inference_figures, "others_share", lambda: waiting.pop(0))
+def others(monkeypatch: pytest.MonkeyPatch, *shares: tuple[float | None, float | None]) -> None:
+    """Let other processes take these shares of a core before and after the rounds, a pair a try."""
+    before, after = [share for share, _ in shares], [share for _, share in shares]
+    monkeypatch.setattr(inference_figures, "await_quiet", lambda: before.pop(0))
+    monkeypatch.setattr(inference_figures, "others_share", lambda: after.pop(0))
 
 
 def test_figures_of_engines_that_take_known_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    others(monkeypatch, 0.02)
+    others(monkeypatch, (0.01, 0.02))
     figures = measure_figures(subjects(Clock.installed(monkeypatch), TimedEager()), rounds=3, turn_s=1.0)
     assert tuple(figures.timings) == FIGURES
     # 1 / 2.75 s, 1 / 2.75 s, 1 / 2.25 s, 1 / 4 s, 1 / 11 s
@@ -53,7 +54,7 @@ def test_figures_of_engines_that_take_known_times(monkeypatch: pytest.MonkeyPatc
 
 
 def test_figures_without_pytorch_are_those_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    others(monkeypatch, None)
+    others(monkeypatch, (None, None))
     figures = measure_figures(subjects(Clock.installed(monkeypatch)), rounds=3, turn_s=1.0)
     assert tuple(figures.timings) == FIGURES[:3]
     assert figures.ratios() is None
@@ -66,13 +67,13 @@ BUSY = "other processes took 40% of a core (at most 15%)"
 @pytest.mark.parametrize(
     ("shares", "tries", "noise"),
     [
-        pytest.param((0.1, 0.4, 0.4), 1, None, id="quiet at once"),
-        pytest.param((0.4, 0.4, 0.1), 3, None, id="quiet in the end"),
-        pytest.param((0.4, 0.4, 0.4, 0.1), 3, BUSY, id="noisy to the end"),
+        pytest.param(((0.1, 0.1), (0.4, 0.4)), 1, None, id="quiet at once"),
+        pytest.param(((0.4, 0.0), (0.0, 0.4), (0.1, 0.1)), 3, None, id="quiet in the end"),
+        pytest.param(((0.4, 0.0), (0.0, 0.4), (0.4, 0.2), (0.1, 0.1)), 3, BUSY, id="noisy to the end"),
     ],
 )
 def test_noisy_measurements_are_made_again(
-    monkeypatch: pytest.MonkeyPatch, shares: tuple[float, ...], tries: int, noise: str | None
+    monkeypatch: pytest.MonkeyPatch, shares: tuple[tuple[float, float], ...], tries: int, noise: str | None
 ) -> None:
     others(monkeypatch, *shares)
     figures = measure_figures(subjects(Clock.installed(monkeypatch)), rounds=3, turn_s=1.0)
@@ -92,7 +93,7 @@ class Unsteady(TimedEngine):
     [("single", "the sequential figure varied by "), ("several", "the pipelined figure varied by ")],
 )
 def test_rounds_that_differ_are_noise(monkeypatch: pytest.MonkeyPatch, unsteady: str, named: str) -> None:
-    others(monkeypatch, 0, 0, 0)
+    others(monkeypatch, *[(0, 0)] * 3)
     clock = Clock.installed(monkeypatch)
     engines = {"single": TimedEngine(clock), "several": TimedEngine(clock), unsteady: Unsteady(clock)}
     figures = measure_figures(Subjects(**engines, eager=None, image=IMAGE), rounds=3, turn_s=1.0)

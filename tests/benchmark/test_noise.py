@@ -6,51 +6,61 @@ from pathlib import Path
 
 import pytest
 
-from contextnet.benchmark.noise import find_noise, others_share
+from contextnet.benchmark import noise
+from contextnet.benchmark.noise import await_quiet, find_noise, others_share
 
-
-def write_stat(proc: Path, busy: tuple[int, int, int], steal: int, idle: int) -> None:
-    """Write the first two lines of Linux's file: user, nice, system, idle, iowait, irq, softirq, steal, guests."""
-    user, nice, system = busy
-    line = f"cpu  {user} {nice} {system} {idle} 7 0 0 {steal} 999 999\n"
-    (proc / "stat").write_text(line + "cpu0 1 2 3 4 5 6 7 8 9 10\n", encoding="utf-8")
+# Of each core: user, nice, system, idle, iowait, irq, softirq, steal, and guests, which are in user and nice already.
+BEFORE = """\
+cpu  900000 900000 900000 900000 0 0 0 0 0 0
+cpu0 100 100 100 500 600 100 100 100 100 100
+cpu1 100 100 100 500 600 100 100 100 100 100
+cpu2 100 100 100 500 600 100 100 100 100 100
+intr 5 5 5
+"""
+COUNTED = "cpu0 150 110 120 500 600 101 102 117 100 100"  # 100 ticks more
+IDLE = "cpu0 100 100 100 580 620 100 100 100 100 100"
+CORE_0 = BEFORE.splitlines()[1]
 
 
 @pytest.mark.parametrize(
     ("after", "own_s", "expected"),
     [
-        pytest.param(((100, 100, 100), 100, 5000), 0.0, 0.0, id="idle"),
-        pytest.param(((150, 100, 100), 100, 100), 0.0, 0.5, id="half a core"),
-        pytest.param(((150, 150, 150), 150, 100), 0.0, 2.0, id="nice, system and what the hypervisor takes"),
-        pytest.param(((150, 100, 100), 100, 100), 0.25, 0.25, id="without this process"),
-        pytest.param(((110, 100, 100), 100, 100), 0.75, 0.0, id="never below zero"),
+        pytest.param(BEFORE, 0.0, 0.0, id="nothing happens"),
+        pytest.param(BEFORE.replace(CORE_0, IDLE), 0.0, 0.0, id="idle and waiting"),
+        pytest.param(BEFORE.replace(CORE_0, COUNTED), 0.0, 1.0, id="a core"),
+        pytest.param(BEFORE.replace("cpu2 100", "cpu2 150").replace(CORE_0, COUNTED), 0.0, 1.5, id="two cores"),
+        pytest.param(BEFORE.replace("cpu1 100", "cpu1 900"), 0.0, 0.0, id="a core that is not for this process"),
+        pytest.param(BEFORE.replace(CORE_0, COUNTED), 0.75, 0.25, id="without this process"),
+        pytest.param(BEFORE, 0.75, 0.0, id="never below zero"),
     ],
 )
 def test_share_of_others_in_a_second(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    after: tuple[tuple[int, int, int], int, int],
-    own_s: float,
-    expected: float,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after: str, own_s: float, expected: float
 ) -> None:
     """A second of 100 ticks passes while it rests: the clocks move and the system's counts change."""
-    monkeypatch.setattr(os, "sysconf", lambda name: 100)
     clock = {"s": 10.0, "own": 1.0}
+    monkeypatch.setattr(os, "sysconf", lambda _: 100)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
     monkeypatch.setattr(time, "perf_counter", lambda: clock["s"])
     monkeypatch.setattr(time, "process_time", lambda: clock["own"])
 
     def rest(seconds: float) -> None:
         clock["s"] += seconds
         clock["own"] += own_s
-        write_stat(tmp_path, *after)
+        (tmp_path / "stat").write_text(after, encoding="utf-8")
 
     monkeypatch.setattr(time, "sleep", rest)
-    write_stat(tmp_path, (100, 100, 100), 100, 0)
+    (tmp_path / "stat").write_text(BEFORE, encoding="utf-8")
     assert others_share(1.0, tmp_path) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("content", [None, "", "cpu 1 2 3\n", "cpu a b c d e f g h\n", "intr 5\n"])
-def test_share_is_unknown_where_the_system_does_not_tell(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize(
+    "content", [None, "", "\n\n", "cpu0 1 2 3\n", "cpu0 a b c d e f g h\n", "intr 5\n", f"{CORE_0}\n"]
+)
+def test_share_is_unknown_where_the_system_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
     if content is not None:
         (tmp_path / "stat").write_text(content, encoding="utf-8")
     assert others_share(0.0, tmp_path) is None
@@ -59,6 +69,23 @@ def test_share_is_unknown_where_the_system_does_not_tell(tmp_path: Path, content
 def test_share_on_this_machine_is_a_share_of_its_cores() -> None:
     share = others_share(0.05)
     assert share is None or 0 <= share < (os.cpu_count() or 1) + 1
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected", "left"),
+    [
+        pytest.param([0.1, 9.0], 0.1, 1, id="quiet at once"),
+        pytest.param([0.9, 0.4, 0.15, 9.0], 0.15, 1, id="quiet at last"),
+        pytest.param([0.9, 0.4, 0.3, 0.2, 0.1], 0.3, 2, id="never"),
+        pytest.param([None, 0.1], None, 1, id="unknown"),
+    ],
+)
+def test_it_waits_until_others_are_quiet_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, shares: list[float | None], expected: float | None, left: int
+) -> None:
+    monkeypatch.setattr(noise, "others_share", lambda: shares.pop(0))
+    assert await_quiet(watches=3) == expected
+    assert len(shares) == left
 
 
 @pytest.mark.parametrize(

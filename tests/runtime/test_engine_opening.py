@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from deployed_networks import batch, small_ir, small_model, small_weights
+from deployed_networks import assert_source_labels, batch, small_ir, small_model, small_weights
 from safetensors.numpy import save_file
 
 import contextnet.runtime.engines.opening as opening
@@ -167,6 +167,14 @@ ONLY_ORT = {"gpus": 1, "built_for_cuda": {"onnxruntime"}}
             "onnxruntime",
             "auto",
             {"gpus": 1},
+            ("onnxruntime", "cpu"),
+            "ONNX Runtime on the CPU: as asked for",
+        ),
+        (
+            "both.onnx",
+            "onnxruntime",
+            "auto",
+            GPU | {"gpus": 0},
             ("onnxruntime", "cpu"),
             "ONNX Runtime on the CPU: as asked for",
         ),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from deployed_networks import BATCHES, batch, small_model, source_scores, unreadable_model
+from deployed_networks import BATCHES, assert_source_labels, assert_source_scores, batch, small_model, unreadable_model
 
 import contextnet.runtime.engines.onnx_runtime as module
 from contextnet.errors import ContextNetError, MissingDependencyError, ModelFileError
@@ -82,7 +82,9 @@ def test_sessions_for_the_shapes_of_late_stay_open(monkeypatch: pytest.MonkeyPat
 
     def note(self: Any, shape: tuple[int, ...]) -> Any:
         opened.append(shape[2])
-        return open_session(self, shape)
+        session = open_session(self, shape)
+        assert tuple(session.get_inputs()[0].shape) == shape, "a session is for its shape alone"
+        return session
 
     monkeypatch.setattr(module._SessionOpener, "open", note)
     engine = open_engine(small_model())

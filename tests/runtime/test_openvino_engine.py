@@ -22,7 +22,7 @@ from deployed_networks import (
 import contextnet.runtime.engines.openvino as module
 from contextnet.errors import ContextNetError, MissingDependencyError, ModelFileError
 from contextnet.runtime.engines.openvino import open_engine
-from contextnet.runtime.engines.scoring_call import KEPT_SHAPES
+from contextnet.runtime.engines.scoring_call import KEPT_SHAPES, ScoringCall
 from contextnet.runtime.onnx_file import OnnxFile
 from contextnet.runtime.openvino_ir import IrFile
 from contextnet.runtime.openvino_package import load_openvino
@@ -79,11 +79,23 @@ def test_results_come_in_any_order_and_stay() -> None:
     assert len({call.scores().tobytes() for call in calls}) == len(calls), "every call has scores of its own"
 
 
-def test_an_engine_that_is_let_go_finishes_its_calls() -> None:
+def test_an_engine_that_is_let_go_finishes_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that nobody waits for still write to memory that is theirs alone."""
+    finished: list[ScoringCall] = []
+    finish = ScoringCall.finish
+
+    def note(call: ScoringCall) -> None:
+        finished.append(call)
+        finish(call)
+
+    monkeypatch.setattr(ScoringCall, "finish", note)
+    engine = open_engine(small_model(), precision="fp32", in_flight=2)
     images = batch(1, (256, 512))
-    call = open_engine(small_model(), precision="fp32").submit(images)
+    calls = [engine.submit(images), engine.submit(images)]
+    del engine
     gc.collect()
-    assert_source_scores(call.scores(), images)
+    assert finished == calls
+    assert_source_scores(calls[1].scores(), images)
 
 
 def test_a_closed_engine_takes_no_images() -> None:
@@ -127,6 +139,10 @@ def test_asking_what_computes_compiles_nothing_anew(monkeypatch: pytest.MonkeyPa
         assert engine.info.name == "openvino"
         assert compiled == [first, (2, 40, 70, 3)]
         compiled.clear()
+    engine = open_engine(small_model())
+    engine.submit(batch(2, (40, 70)))
+    assert engine.info.in_flight == 1
+    assert compiled == [(2, 40, 70, 3)], "what was compiled for images is enough to know"
 
 
 @pytest.mark.parametrize("form", ["onnx", "ir"])
@@ -215,7 +231,7 @@ def test_threads_are_divided_among_the_calls_in_flight(
     configs: list[dict[str, Any]] = []
     compile_model = openvino.Core.compile_model
 
-    def note(self: openvino.Core, graph: Any, device: str, config: dict[str, Any]) -> Any:
+    def note(self: Any, graph: Any, device: str, config: dict[str, Any]) -> Any:
         configs.append(config)
         return compile_model(self, graph, device, config)
 

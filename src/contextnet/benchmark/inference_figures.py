@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contextnet.benchmark.eager_process import EagerProcess
 from contextnet.benchmark.engine_calls import OverlappingCalls, SingleCalls
-from contextnet.benchmark.noise import find_noise, others_share
+from contextnet.benchmark.noise import await_quiet, find_noise, others_share
 from contextnet.benchmark.turns import Progress, Timer, Timings, take_turns
 from contextnet.runtime.engines.engine import Engine
 
@@ -44,8 +44,9 @@ class Subjects:
 class Figures:
     """The times of each figure, those of PyTorch only where it is installed, and what disturbed them.
 
-    ``labels_ms`` is what labels take when the scores are there. ``others_share`` is what other processes took of a
-    core before the rounds, None if the system does not tell; ``noise`` says why the times are no result.
+    ``labels_ms`` is what labels take when the scores are there. ``others_share`` is what other processes took of the
+    cores before or after the rounds, the greater of the two, in shares of one core; None where the system does not
+    tell. ``noise`` says why the times are no result, and is None if they are one.
     """
 
     timings: Mapping[Figure, Timings]
@@ -117,7 +118,9 @@ def _measure_once(subjects: Subjects, rounds: int, turn_s: float, progress: Prog
     if subjects.eager:
         timers["eager_torch"] = partial(subjects.eager.times_s, "network")
         timers["eager_torch_end_to_end"] = partial(subjects.eager.times_s, "end_to_end")
-    others = others_share()
+    before = await_quiet()
     timings = take_turns(timers, rounds, turn_s, progress)
+    after = others_share()
+    others = None if before is None or after is None else max(before, after)
     noise = find_noise(others, {name: timings[name].spread for name in ("sequential", "pipelined")})
     return Figures(timings, statistics.median(single.label_times_s) * 1e3, others, noise, number)

@@ -14,9 +14,6 @@ Timer = Callable[[int], Sequence[float]]
 Progress = Callable[[int, int], None]
 """Called after each round with the number of rounds done and the number of all."""
 
-MIN_ROUNDS = 3
-"""Fewer show no spread."""
-
 TURN_S = 0.5
 WARM_UP_RUNS = 3
 MIN_RUNS = 2

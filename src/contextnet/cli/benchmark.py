@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class WeightsFirst(TyperGroup):
     """A group in which words that begin with no command are those of its first one."""
 
-    # Typer has a click of its own since 0.16, so that the context's type cannot be named for all its versions.
+    # Some versions of Typer have a click of their own, so that no name of the context's type holds for all of them.
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the first command's name in front where none stands."""
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
@@ -61,6 +61,7 @@ def inference(
     device: EngineDevice = "auto",
     precision: Precision = None,
     threads: Annotated[int | None, Option(min=1, help="Threads; one a usable core if it is left out.")] = None,
+    # Fewer rounds show no spread.
     rounds: Annotated[int, Option(min=3, help="Rounds, in which the figures take turns.")] = 7,
     json_: JsonFile = None,
 ) -> None:

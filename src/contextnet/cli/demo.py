@@ -83,7 +83,8 @@ def _say(
 ) -> None:
     console.print(f"mIoU {100 * scores.miou:.1f} %, {100 * scores.pixel_accuracy:.1f} % of the pixels right")
     console.print(
-        f"{frames} frames drawn, segmented and scored in {seconds:.0f} s; {median_ms:.0f} ms a frame to segment"
+        f"{frames} frames drawn, segmented and scored in {seconds:.0f} s; {median_ms:.0f} ms a frame to segment, with "
+        "the next one being drawn beside it ('contextnet benchmark' has the machine to itself)"
     )
     console.print(f"overlays and label PNGs: {output}/")
     console.print(f"look at {sheet} first: image, ground truth, ContextNet")

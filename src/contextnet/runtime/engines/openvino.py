@@ -51,7 +51,7 @@ def open_engine(
     if in_flight == 1:
         config |= {"PERFORMANCE_HINT": "LATENCY"}
     else:
-        config |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": in_flight}
+        config |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": min(in_flight, threads)}
     if precision is not None:
         config |= {"INFERENCE_PRECISION_HINT": _precision_hint(core, precision)}
     compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, in_flight)
