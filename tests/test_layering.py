@@ -17,7 +17,14 @@ def test_imports_point_downward() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["contextnet.cli", "contextnet.runtime", "contextnet.data", "contextnet.data.synthetic", "contextnet.weights"],
+    [
+        "contextnet.cli.app",
+        "contextnet.runtime.segmenter",
+        "contextnet.data",
+        "contextnet.data.synthetic",
+        "contextnet.weights",
+        "contextnet.benchmark.inference_rate",
+    ],
 )
 def test_the_seeing_path_imports_no_torch(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"

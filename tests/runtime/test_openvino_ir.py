@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from deployed_networks import SPEC, small_ir, small_model, unreadable_model
 
+import contextnet.runtime.model_bytes as model_bytes
 import contextnet.runtime.openvino_ir as module
 from contextnet.errors import ContextNetError, DamagedError, MissingDependencyError, ModelFileError
 from contextnet.runtime.openvino_ir import read_openvino_ir, write_openvino_ir
@@ -184,7 +185,7 @@ def test_the_checksum_is_the_one_that_is_documented(path: Path, written: tuple[b
 
 
 def test_a_file_over_the_limit_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    monkeypatch.setattr(model_bytes, "MAX_BYTES", 1000)
     with pytest.raises(
         ModelFileError, match=rf"is a file of {path.stat().st_size} bytes; a model file has at most 1000"
     ):

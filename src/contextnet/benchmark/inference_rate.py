@@ -17,7 +17,7 @@ from contextnet.benchmark.inference_figures import FIGURES, Figures, Subjects, m
 from contextnet.benchmark.machine import Machine, describe_machine, peak_memory_mb
 from contextnet.benchmark.street import draw_street, require_drawable
 from contextnet.benchmark.turns import TURN_S, WARM_UP_RUNS, Progress
-from contextnet.runtime.engines.cores import usable_threads
+from contextnet.runtime.engines.cores import streaming_calls, usable_threads
 from contextnet.runtime.engines.engine import EngineInfo
 from contextnet.runtime.onnx_file import read_onnx_file
 from contextnet.runtime.openvino_ir import read_openvino_ir
@@ -26,8 +26,6 @@ from contextnet.spec import ContextNetSpec
 from contextnet.weights.catalogue import summarize_weights
 
 ROUNDS = 7
-
-GPU_IN_FLIGHT = 3
 
 
 @dataclass(frozen=True)
@@ -123,9 +121,7 @@ def measure_inference(
         sequential_mb = peak_memory_mb()
         spec = read_spec(source)
         on_gpu = single.info.device != "cpu"
-        # On a GPU one image is on its way there, one is there, one is on its way back; on a CPU the oldest is labelled
-        # while every thread has a network to compute.
-        in_flight = GPU_IN_FLIGHT if on_gpu else threads + 1
+        in_flight = streaming_calls(single.info.device, choice.threads)
         several = stack.enter_context(closing(choice.open(source, in_flight).engine))
         job = EagerJob(spec, image_HW3, threads, "cuda" if on_gpu else "cpu")
         eager = stack.enter_context(EagerProcess(job)) if has_pytorch() else None

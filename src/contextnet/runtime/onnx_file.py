@@ -8,7 +8,6 @@ metadata is that of ``ModelMetadata``, and ``checksum``: the SHA-256 over the gr
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from contextnet.errors import DamagedError, ModelFileError
 from contextnet.files import write_atomically
+from contextnet.runtime.model_bytes import read_model_bytes
 from contextnet.runtime.model_metadata import ModelMetadata
 from contextnet.runtime.onnx_graph import keep_output
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 SUFFIX = ".onnx"
 IMAGE, LABELS, SCORES = "image", "labels", "scores"
-MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +73,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
     Raises ``DamagedError`` when its bytes are not those that were written, ``ModelFileError`` when it is missing, not
     ONNX, of another project, or keeps tensors in other files; both name the file.
     """
-    model = _parse(path, _read(path))
+    model = _parse(path, read_model_bytes(path, "check the path and its permissions"))
     texts = {entry.key: entry.value for entry in model.metadata_props}
     del model.metadata_props[:]
     if _keeps_tensors_elsewhere(model):
@@ -88,19 +87,6 @@ def read_onnx_file(path: Path) -> OnnxFile:
     if foreign := _foreign_parts(model):
         raise ModelFileError.at(path, f"holds {', '.join(foreign)}", "export the network anew")
     return OnnxFile(model, metadata)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_BYTES:
-                found = f"is a file of {size} bytes; a model file has at most {MAX_BYTES}"
-                raise ModelFileError.at(path, found, "check that it is a network")
-            return file.read()
-    except OSError as error:
-        found = f"cannot be read: {error.strerror}"
-        raise ModelFileError.at(path, found, "check the path and its permissions") from None
 
 
 def _parse(path: Path, payload: bytes) -> onnx.ModelProto:

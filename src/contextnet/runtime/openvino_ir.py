@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from contextnet.errors import DamagedError, ModelFileError
 from contextnet.files import write_atomically
+from contextnet.runtime.model_bytes import read_model_bytes
 from contextnet.runtime.model_metadata import FORMAT, ModelMetadata
-from contextnet.runtime.onnx_file import IMAGE, LABELS, MAX_BYTES, SCORES, OnnxFile
+from contextnet.runtime.onnx_file import IMAGE, LABELS, SCORES, OnnxFile
 from contextnet.runtime.openvino_package import load_openvino
 
 if TYPE_CHECKING:
     from openvino import Model  # type: ignore[import-untyped]
 
 SUFFIX, WEIGHTS_SUFFIX = ".xml", ".bin"
+_REMEDY = "a model is two files, NAME.xml and NAME.bin, side by side"
 _KEY = "contextnet"
 _CHECKSUM = "<!-- contextnet sha256:{} -->\n"
 _CHECKSUM_LINE = re.compile(rb"<!-- contextnet sha256:([0-9a-f]{64}) -->\n\Z")
@@ -79,14 +81,14 @@ def read_openvino_ir(path: Path) -> IrFile:
     Raises ``DamagedError`` when the bytes are not those that were written, ``ModelFileError`` when one of the two
     files is missing or they are of another project, ``MissingDependencyError`` without OpenVINO.
     """
-    marked = _read(path)
+    marked = read_model_bytes(path, _REMEDY)
     line = _CHECKSUM_LINE.search(marked)
     if line is None:
         if FORMAT.encode() in marked:
             raise DamagedError.at(path, "its last line, the checksum, is missing", "fetch it and its .bin again")
         found = "is not OpenVINO's format, or not a model of this project"
         raise ModelFileError.at(path, found, "make model files with 'contextnet export'")
-    xml, weights = marked[: line.start()], _read(path.with_suffix(WEIGHTS_SUFFIX))
+    xml, weights = marked[: line.start()], read_model_bytes(path.with_suffix(WEIGHTS_SUFFIX), _REMEDY)
     if line[1].decode() != _checksum(xml, weights):
         found = f"it and its {WEIGHTS_SUFFIX} do not match their checksum"
         raise DamagedError.at(path, found, "one was damaged or belongs to another model, fetch both again")
@@ -132,19 +134,6 @@ def _size_hw(path: Path, graph: Model) -> tuple[int, int] | None:
         raise ModelFileError.at(path, found, "export the network anew")
     _, height, width, _ = graph.inputs[0].get_partial_shape()
     return (height.get_length(), width.get_length()) if height.is_static and width.is_static else None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_BYTES:
-                found = f"is a file of {size} bytes; a model file has at most {MAX_BYTES}"
-                raise ModelFileError.at(path, found, "check that it is a network")
-            return file.read()
-    except OSError as error:
-        found = f"cannot be read: {error.strerror}"
-        raise ModelFileError.at(path, found, "a model is two files, NAME.xml and NAME.bin, side by side") from None
 
 
 def _checksum(xml: bytes, weights: bytes) -> str:

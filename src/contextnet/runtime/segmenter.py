@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from contextnet.errors import ImageError
 from contextnet.images import MAX_PIXELS, read_image
 from contextnet.labels import LabelSet
-from contextnet.runtime.engines.cores import usable_threads
+from contextnet.runtime.engines.cores import streaming_calls
 from contextnet.runtime.engines.engine import Engine, EngineInfo, Inference
 from contextnet.runtime.engines.opening import OpenedEngine, find_model, open_engine
 from contextnet.runtime.labelling import confidence_of
@@ -154,11 +154,8 @@ class Segmenter:
 
     def _streaming_engine(self) -> Engine:
         if self._several is None:
-            # One more than there are cores: while the oldest result is turned into labels, every core has a network.
-            in_flight = usable_threads(self._choice.threads) + 1
-            info = self.info
-            choice = replace(self._choice, engine=info.name)
-            self._several = choice.open(self._source, in_flight).engine
+            calls = streaming_calls(self.info.device, self._choice.threads)
+            self._several = replace(self._choice, engine=self.info.name).open(self._source, calls).engine
         return self._several
 
     def _finish(self, pending: _Pending, confidence: bool) -> Segmentation:

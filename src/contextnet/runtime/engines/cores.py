@@ -7,6 +7,12 @@ from pathlib import Path
 
 from contextnet.errors import ContextNetError
 
+MAX_IN_FLIGHT = 8
+"""Beyond so many calls in flight no engine computes faster."""
+
+GPU_CALLS = 3
+"""One comes, one is computed, one goes."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -21,6 +27,14 @@ def usable_threads(asked: int | None) -> int:
     quota = _quota_cores()
     # Threads beyond a quota of time stop all others when it is used up, so that a part of a core counts for nothing.
     return affinity if quota is None else max(1, min(affinity, int(quota)))
+
+
+def streaming_calls(device: str, threads: int | None) -> int:
+    """Give how many calls in flight make the highest rate on ``cpu`` or a GPU; more only take memory.
+
+    On a CPU one more than there are threads: while the oldest scores are turned into labels, every thread has a call.
+    """
+    return min(usable_threads(threads) + 1, MAX_IN_FLIGHT) if device == "cpu" else GPU_CALLS
 
 
 def at_least_one(what: str, number: int) -> int:
