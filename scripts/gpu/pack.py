@@ -2,8 +2,8 @@
 
     python -m scripts.gpu.pack --camvid ROOT
 
-Leaves ``gpu-pack/camvid``, which opens as ``camvid:gpu-pack/camvid``: images as JPEG of quality 95 without chroma
-subsampling, masks as PNG with the same ids; and ``gpu-pack/wheels``, pinned by ``constraints.txt``.
+Leaves ``gpu-pack/camvid``, which opens as ``camvid:gpu-pack/camvid``: images as WebP of quality 90, masks as
+PNG with the same ids; and ``gpu-pack/wheels``, pinned by ``constraints.txt``.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from contextnet.images import read_image, read_mask
 from scripts.gpu.machine import ROOT, say
 
 SPLITS = ("train", "val")
-JPEG_QUALITY = 95
+WEBP_QUALITY = 90
 LIMIT_MIB = 60
 """For the working tree and the pack together."""
-BROUGHT_BY_TORCH = {"numpy"}
+NOT_PACKED = {"numpy", "onnx", "openvino"}
+"""NumPy comes with PyTorch; the others run model files, which no training does."""
 PYTHON_VERSION = "3.12"
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux1")
 
@@ -58,8 +59,8 @@ def pack_camvid(root: Path, target: Path) -> None:
         for pair in pairs.pairs:
             assert pair.label_path is not None
             image = Image.fromarray(read_image(pair.image_path))
-            name = f"{pair.image_path.stem}.jpg"
-            image.save(images / name, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True, progressive=True)
+            name = f"{pair.image_path.stem}.webp"
+            image.save(images / name, "WEBP", quality=WEBP_QUALITY, method=6)
             ids = read_mask(pair.label_path)
             if ids.kind == "rgb":
                 raise DataError(f"{pair.label_path}: holds colours; CamVid's masks in the SegNet split hold ids")
@@ -69,10 +70,10 @@ def pack_camvid(root: Path, target: Path) -> None:
 
 
 def runtime_requirements(pyproject: str) -> list[str]:
-    """Name the run-time dependencies that a ``pyproject.toml`` lists, without those that come with PyTorch."""
+    """Name the run-time dependencies that a ``pyproject.toml`` lists and that a training needs beside PyTorch."""
     listed = tomllib.loads(pyproject)["project"]["dependencies"]
     names = [re.match(r"[A-Za-z0-9._-]+", requirement) for requirement in listed]
-    return [match[0] for match in names if match and match[0] not in BROUGHT_BY_TORCH]
+    return [match[0] for match in names if match and match[0] not in NOT_PACKED]
 
 
 def download_wheels(target: Path, python_version: str) -> None:
