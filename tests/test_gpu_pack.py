@@ -195,7 +195,7 @@ def test_packed_camvid_reads_as_before(tmp_path: Path) -> None:
             assert other.image_path.suffix == ".webp"
             assert np.array_equal(one.label, other.label)
             # A flat colour leaves quantization nothing but the conversion to YCbCr and back to lose.
-            assert np.abs(one.image.astype(int) - other.image.astype(int)).max() <= 2
+            assert np.abs(one.image.astype(int) - other.image.astype(int)).max() <= 4
 
 
 def test_packing_refuses_an_image_without_its_mask(tmp_path: Path) -> None:
@@ -207,9 +207,9 @@ def test_packing_refuses_an_image_without_its_mask(tmp_path: Path) -> None:
 
 def test_wheels_are_those_that_training_needs_beside_pytorch() -> None:
     text = (
-        '[project]\ndependencies = ["numpy>=2.1", "openvino>=2025", "pillow>=12.3", "pydantic>=2.10", "types-x~=1.0"]\n'
+        '[project]\ndependencies = ["numpy>=2.1", "openvino>=2025", "pillow>=12.3", "types-x~=1.0"]\n'
     )
-    assert pack.runtime_requirements(text) == ["pillow", "pydantic", "types-x"]
+    assert pack.runtime_requirements(text) == ["pillow", "types-x"]
 
 
 @pytest.mark.parametrize(("limit_mib", "fits"), [(3.0, True), (2.9, False)])

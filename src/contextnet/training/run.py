@@ -26,6 +26,7 @@ from contextnet.training.losses.segmentation import SegmentationLoss, build_loss
 from contextnet.training.losses.teacher import Teacher, load_teacher
 from contextnet.training.messages import value_of_first
 from contextnet.training.optimizer import build_optimizer
+from contextnet.training.quantization_aware import QuantizationAwareForward
 from contextnet.training.ranks import ALONE, Ranks, part_of
 from contextnet.training.recipe.recipe import Recipe
 from contextnet.training.synchronized_norm import synchronize_batch_norm
@@ -36,8 +37,9 @@ from contextnet.training.transfer import TransferReport, load_transfer
 class TrainingRun:
     """The parts of a run that change as it goes.
 
-    ``forward`` is the network, compiled where the recipe says so. ``scaler`` scales the loss in float16 and passes it
-    through otherwise. ``transfer`` says which tensors the network started from, where it did not start anew.
+    ``forward`` is the network, compiled, or rounded as INT8 rounds, where the recipe says so. ``scaler`` scales the
+    loss in float16 and passes it through otherwise. ``transfer`` says which tensors the network started from, where it
+    did not start anew.
     """
 
     recipe: Recipe
@@ -89,7 +91,7 @@ def start_run(recipe: Recipe, split: DecodedSplit, device: torch.device, ranks: 
     return TrainingRun(
         recipe=recipe,
         network=network,
-        forward=_compiled(network, device) if execution.compile else network,
+        forward=_forward(recipe, network, device),
         averaged=start_average(network) if recipe.ema_decay else None,
         optimizer=build_optimizer(network, recipe.optimizer),
         scaler=GradScaler(device.type, enabled=execution.precision == "float16"),
@@ -152,6 +154,12 @@ def _refuse_other_steps(path: Path, progress: Progress, run: TrainingRun) -> Non
             f"{path}: {progress.epoch} whole epochs and {progress.step} steps, but an epoch now has "
             f"{run.steps_per_epoch}; resume with the run's own 'batch_size' and data"
         )
+
+
+def _forward(recipe: Recipe, network: ContextNet, device: torch.device) -> Callable[[Tensor], NetworkOutput]:
+    if recipe.quantization_aware:
+        return QuantizationAwareForward(network)
+    return _compiled(network, device) if recipe.execution.compile else network
 
 
 def _compiled(network: ContextNet, device: torch.device) -> Callable[[Tensor], NetworkOutput]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from contextnet.errors import RecipeError
 from contextnet.training.recipe.data import AugmentationOptions, DataOptions
@@ -25,7 +25,8 @@ class Recipe(Options):
 
     ``init_from`` is a weights file, or a shipped network's name, whose tensors the network starts from as far as they
     fit. ``clip_norm`` is the greatest ℓ2 norm of the gradient, which is scaled down to it. ``ema_decay`` keeps an
-    exponential moving average of the weights, which is what is validated and shipped.
+    exponential moving average of the weights, which is what is validated and shipped. ``quantization_aware`` rounds in
+    training as the exported INT8 network does.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -42,10 +43,19 @@ class Recipe(Options):
     clip_norm: Positive | None = None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     execution: ExecutionOptions = ExecutionOptions()
+    quantization_aware: bool = False
     checkpoints: CheckpointOptions = CheckpointOptions()
     validate_every: Count = 1
     max_nonfinite_steps: Count = 10
     tensorboard: bool = True
+
+    @field_validator("quantization_aware")
+    @classmethod
+    def _not_compiled(cls, wanted: bool, info: ValidationInfo) -> bool:
+        execution = info.data.get("execution")  # absent where it is wrong itself
+        if wanted and execution is not None and execution.compile:
+            raise ValueError("the rounding is not compiled with the network; set 'execution.compile' to false")
+        return wanted
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
