@@ -40,7 +40,8 @@ $(BIN)/pip:
 
 # What segments: no PyTorch, a few hundred megabytes.
 $(SEEING): pyproject.toml constraints.txt | $(BIN)/pip
-	test -e $(READY) || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	test $(READY) -nt pyproject.toml -a $(READY) -nt constraints.txt || \
+	  $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
 # What trains, exports and tests as well.

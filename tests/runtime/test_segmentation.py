@@ -20,15 +20,13 @@ PLAIN = Segmentation(LABELS, CITYSCAPES, 12.5)
 SURE = replace(PLAIN, confidence=CONFIDENCE)
 
 
-def test_areas_of_the_classes_that_occur_and_of_void() -> None:
-    assert PLAIN.areas() == ClassAreas(
-        {"road": ClassArea(3, 3 / 8, None), "person": ClassArea(2, 2 / 8, None), "car": ClassArea(2, 2 / 8, None)},
-        ClassArea(1, 1 / 8, None),
-    )
-    assert SURE.areas() == ClassAreas(
-        {"road": ClassArea(3, 3 / 8, 0.75), "person": ClassArea(2, 2 / 8, 0.5), "car": ClassArea(2, 2 / 8, 0.5)},
-        ClassArea(1, 1 / 8, 0.125),
-    )
+def test_areas_of_all_classes_and_of_void() -> None:
+    nowhere = {name: ClassArea(0, 0.0, None) for name in CITYSCAPES.names}
+    plain = {"road": ClassArea(3, 3 / 8, None), "person": ClassArea(2, 2 / 8, None), "car": ClassArea(2, 2 / 8, None)}
+    assert PLAIN.areas() == ClassAreas({**nowhere, **plain}, ClassArea(1, 1 / 8, None))
+    sure = {"road": ClassArea(3, 3 / 8, 0.75), "person": ClassArea(2, 2 / 8, 0.5), "car": ClassArea(2, 2 / 8, 0.5)}
+    assert SURE.areas() == ClassAreas({**nowhere, **sure}, ClassArea(1, 1 / 8, 0.125))
+    assert tuple(PLAIN.areas().classes) == CITYSCAPES.names
 
 
 def test_confidence_of_void_is_unknown_where_there_is_none() -> None:

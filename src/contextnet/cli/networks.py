@@ -24,7 +24,7 @@ def open_predictor(name_or_path: str, engine: str, device: str, command: str) ->
     is_weights_file = Path(name_or_path).suffix == WEIGHTS_SUFFIX
     is_shipped_weights = name_or_path in weights_names() and (has_torch() or engine == "pytorch")
     if engine not in {"auto", "pytorch"} or not (is_weights_file or is_shipped_weights):
-        segmenter = Segmenter.load(name_or_path, engine=engine, device="auto" if device == "cpu" else device)
+        segmenter = Segmenter.load(name_or_path, engine=engine, device=device)
         return segmenter, segmenter.label_set
     path = find_weights(name_or_path)
     require_torch(command)

@@ -27,7 +27,7 @@ class ClassArea:
 
 @dataclass(frozen=True)
 class ClassAreas:
-    """The areas of the classes that occur, by name in train-id order, and of all pixels without a class."""
+    """The areas of all classes, by name in train-id order, and of all pixels without a class."""
 
     classes: Mapping[str, ClassArea]
     void: ClassArea
@@ -47,6 +47,5 @@ def measure_areas(
         confidence = None if sums is None or not pixels else float(sums[train_ids].sum() / pixels)
         return ClassArea(pixels, pixels / max(1, labels_HW.size), confidence)
 
-    present = [i for i in np.flatnonzero(counts).tolist() if i < label_set.num_classes]
-    classes = {label_set.names[i]: area(slice(i, i + 1)) for i in present}
+    classes = {name: area(slice(train_id, train_id + 1)) for train_id, name in enumerate(label_set.names)}
     return ClassAreas(classes, area(slice(label_set.num_classes, None)))

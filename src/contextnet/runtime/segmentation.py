@@ -119,7 +119,7 @@ class Segmentation:
             "size_hw": list(self.labels.shape),
             "latency_ms": float(self.latency_ms),
             "label_set": self.label_set.name,
-            "classes": {name: area.to_json() for name, area in areas.classes.items()},
+            "classes": {name: area.to_json() for name, area in areas.classes.items() if area.pixels},
             "void": areas.void.to_json(),
         }
         if run_lengths:

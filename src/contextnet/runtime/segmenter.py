@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from contextnet.errors import ImageError
+from contextnet.errors import ContextNetError, ImageError
 from contextnet.images import MAX_PIXELS, read_image
 from contextnet.labels import LabelSet
 from contextnet.runtime.engines.cores import streaming_calls
@@ -73,6 +73,7 @@ class Segmenter:
         self._choice = choice
         self._single = choice.open(source, in_flight=1)
         self._several: Engine | None = None
+        self._is_closed = False
 
     @classmethod
     def load(
@@ -112,6 +113,7 @@ class Segmenter:
 
         Raises ``ImageError`` when the file cannot be read or the array is not uint8 (H, W, 3).
         """
+        self._require_open()
         return self._finish(_submit(self._single.engine, image), confidence)
 
     def predict_batch(self, images: Sequence[Image], *, confidence: bool = False) -> list[Segmentation]:
@@ -121,10 +123,11 @@ class Segmenter:
     def stream(self, frames: Iterable[Image], *, confidence: bool = False) -> Iterator[Segmentation]:
         """Label frames as they come, and give the results in their order.
 
-        At most ``info.in_flight`` of the engine are on their way, so a slow consumer holds the source back and memory
-        stays bounded; a result comes when that many younger frames have been taken, or the source has ended. A frame
-        must not change before its result has come. What the source raises ends the stream.
+        A few are on their way at a time, one more than there are threads: a result comes when so many frames have
+        been taken, or the source has ended, and a slow consumer holds the source back, so that memory stays bounded. A
+        frame must not change before its result has come. What the source raises ends the stream.
         """
+        self._require_open()
         engine = self._streaming_engine()
         pending: deque[_Pending] = deque()
         for frame in frames:
@@ -140,6 +143,7 @@ class Segmenter:
 
     def close(self) -> None:
         """Give back memory and threads; the segmenter cannot be used any more."""
+        self._is_closed = True
         self._single.engine.close()
         if self._several is not None:
             self._several.close()
@@ -151,6 +155,10 @@ class Segmenter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise ContextNetError("the segmenter is closed; load the network again")
 
     def _streaming_engine(self) -> Engine:
         if self._several is None:
