@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -128,8 +129,24 @@ def test_what_the_source_raises_ends_the_stream(segmenter: Segmenter) -> None:
         yield from frames()[:2]
         raise OSError("camera unplugged")
 
+    stream = segmenter.stream(source())
+    for frame in frames()[:2]:  # the frames before it are not lost
+        assert next(stream).labels.shape == frame.shape[:2]
     with pytest.raises(OSError, match="camera unplugged"):
-        list(segmenter.stream(source()))
+        next(stream)
+
+
+def test_threads_take_turns(segmenter: Segmenter) -> None:
+    batch = frames()
+    expected = [segmenter.predict(frame).labels for frame in batch]
+    with ThreadPoolExecutor(4) as pool:
+        for labels, result in zip(expected * 4, pool.map(segmenter.predict, batch * 4), strict=True):
+            np.testing.assert_array_equal(result.labels, labels)
+
+
+def test_one_image_is_no_batch(segmenter: Segmenter) -> None:
+    with pytest.raises(ImageError, match=r"a\.png: is one image; a batch is a list of images"):
+        segmenter.predict_batch("a.png")
 
 
 def test_a_closed_segmenter_says_so(model_file: Path) -> None:

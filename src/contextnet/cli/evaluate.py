@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.console import Console
 from typer import Argument, Option
@@ -49,15 +49,17 @@ def evaluate(
     network, labels = open_predictor(weights, engine, device, "evaluate")
     require_same_classes(labels, samples, weights)
     predictor = _presented(network, scoring)
+    computed_by = str(network) if isinstance(network, Segmenter) else "pytorch (fp32)"
     started = time.perf_counter()
     with progress_bar(f"scoring {samples.name}") as progress:
         scores = run_evaluation(predictor, samples, progress).scores
     seconds = time.perf_counter() - started
     if json_file:
-        facts = {"weights": weights, "data": samples.name, "images": len(samples), "seconds": round(seconds, 2)}
+        facts: dict[str, Any] = {"weights": weights, "computed_by": computed_by}
+        facts |= {"data": samples.name, "images": len(samples), "seconds": round(seconds, 2)}
         emit_json({**facts, "scoring": scoring.to_json(), **scores.to_json()}, json_file)
     if json_file != "-":
-        title = f"{weights} on {samples.name}, {len(samples)} images, {scoring.describe()}"
+        title = f"{weights} on {samples.name}, {len(samples)} images, {scoring.describe()}, {computed_by}"
         Console().print(scores_table(scores, title))
 
 
@@ -86,7 +88,7 @@ def _presented(network: Predictor, scoring: Scoring) -> Predictor:
     """Wrap a network in the windows and the scales that were asked for; every scale is cut into windows."""
     if isinstance(network, Segmenter):
         if scoring.window_hw or scoring.is_multi_view:
-            raise ContextNetError("a model file is scored as it is run; give weights for --scales, --flip and --window")
+            raise ContextNetError("a model file is scored as it is run; --scales, --flip and --window take weights")
         return network
     from contextnet.models.multiscale import MultiScalePredictor
     from contextnet.models.predictor import NetworkPredictor

@@ -12,9 +12,9 @@ def has_torch() -> bool:
     return find_spec("torch") is not None
 
 
-def require_torch(command: str) -> None:
+def require_torch(command: str, extra: str = "train") -> None:
     """Raise ``MissingDependencyError`` naming the extra when PyTorch is not installed."""
     if not has_torch():
         raise MissingDependencyError(
-            f"'contextnet {command}' needs PyTorch, which is not installed; pip install 'contextnet[train]'"
+            f"'contextnet {command}' needs PyTorch, which is not installed; pip install 'contextnet[{extra}]'"
         )

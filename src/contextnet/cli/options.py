@@ -16,9 +16,10 @@ JsonFlag = Annotated[bool, Option("--json", help="Print JSON to standard output 
 JsonFile = Annotated[str | None, Option("--json", metavar="FILE", help="Write JSON to FILE; - is standard output.")]
 Device = Annotated[str, Option(help="cpu or cuda.")]
 Engine = Annotated[str, Option(help="auto, openvino, onnxruntime or pytorch.")]
-EngineDevice = Annotated[str, Option("--device", help="auto, cpu or cuda.")]
+EngineDevice = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:N or tensorrt.")]
 Precision = Annotated[
-    str | None, Option(help="fp32, bf16 or fp16; what is fastest on the machine if it is left out.", show_default=False)
+    str | None,
+    Option(help="fp32, bf16 or fp16, where there is one; the engine's choice if left out.", show_default=False),
 ]
 
 MAX_SIDE = 65536

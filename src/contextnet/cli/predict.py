@@ -47,13 +47,21 @@ def predict(
 
 def _print(summary: PredictionSummary) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    if not summary.images:
+        console.print("no image was labelled")
+        return
     table = Table("class", "share of pixels", box=None)
     for name, share in summary.class_shares.items():
         table.add_row(Text(name), f"{100 * share:.2f} %")
     console.print(table)
+    plural = "" if summary.images == 1 else "s"
     console.print(
-        f"{summary.images} images labelled, median {summary.median_latency_ms:.0f} ms from image to labels in "
-        f"{summary.engine}; labels, colours and overlays in {summary.output}"
+        f"{summary.images} image{plural} labelled by {summary.engine}; labels, colours and overlays in {summary.output}"
     )
+    if summary.median_latency_ms is not None:
+        console.print(
+            f"median {summary.median_latency_ms:.1f} ms from image to labels, first images of a size left out"
+        )
     if summary.sheet:
-        console.print(f"at a glance: {summary.sheet}")
+        shown = "" if summary.images_on_sheet == summary.images else f" ({summary.images_on_sheet} of {summary.images})"
+        console.print(f"at a glance{shown}: {summary.sheet}")

@@ -32,13 +32,18 @@ class InputFile:
 
 @dataclass(frozen=True)
 class PredictionSummary:
-    """What was labelled: shares of pixels are 0..1 over all images; ``failures`` are sentences, one a file."""
+    """What was labelled: shares of pixels are 0..1 over all images; ``failures`` are sentences, one a file.
+
+    ``sheet`` shows ``images_on_sheet`` of the images. The latency is that from image to labels, without the first image
+    of each size, to which the engine has to fit itself first; None where no other is left.
+    """
 
     images: int
     output: str
     sheet: str | None
+    images_on_sheet: int
     engine: str
-    median_latency_ms: float
+    median_latency_ms: float | None
     class_shares: dict[str, float]
     failures: tuple[str, ...]
 
@@ -94,6 +99,7 @@ def predict_files(
     """
     failures: list[str] = []
     latencies_ms: list[float] = []
+    images, sizes = 0, set[tuple[int, ...]]()
     counts = np.zeros(256, np.int64)
     tiles: list[NDArray[np.uint8]] = []
     on_sheet = set(np.linspace(0, len(files) - 1, min(SHEET_IMAGES, len(files))).round().astype(int).tolist())
@@ -105,7 +111,10 @@ def predict_files(
             continue
         result = segmenter.predict(image)
         picture = write_results(result, image, file.name, output)
-        latencies_ms.append(result.latency_ms)
+        images += 1
+        if image.shape in sizes:
+            latencies_ms.append(result.latency_ms)
+        sizes.add(image.shape)
         counts += np.bincount(result.labels.ravel(), minlength=256)
         if index in on_sheet:
             tiles.append(captioned(picture, file.name.name))
@@ -114,9 +123,8 @@ def predict_files(
     labels = segmenter.label_set
     shares = counts[: labels.num_classes] / max(1, int(counts.sum()))
     named = {n: float(s) for n, s in zip(labels.names, shares, strict=True)}
-    median_ms = statistics.median(latencies_ms) if latencies_ms else 0.0
-    engine = f"{segmenter.info.name} ({segmenter.info.precision})"
-    return PredictionSummary(len(latencies_ms), str(output), sheet, engine, median_ms, named, tuple(failures))
+    median_ms = statistics.median(latencies_ms) if latencies_ms else None
+    return PredictionSummary(images, str(output), sheet, len(tiles), str(segmenter), median_ms, named, tuple(failures))
 
 
 def write_results(result: Segmentation, image: NDArray[np.uint8], name: Path, output: Path) -> NDArray[np.uint8]:

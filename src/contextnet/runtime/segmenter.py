@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -62,7 +63,7 @@ class _Pending:
 
 
 class Segmenter:
-    """Labels images of any size with one network; one thread at a time may use it.
+    """Labels images of any size with one network. Threads may share it; they take turns.
 
     ``predict`` computes one image on all cores, for the least latency. ``stream`` and ``predict_batch`` have several
     on their way, for the highest rate; for them the network is opened a second time when they are first used.
@@ -74,6 +75,7 @@ class Segmenter:
         self._single = choice.open(source, in_flight=1)
         self._several: Engine | None = None
         self._is_closed = False
+        self._lock = Lock()
 
     @classmethod
     def load(
@@ -114,10 +116,12 @@ class Segmenter:
         Raises ``ImageError`` when the file cannot be read or the array is not uint8 (H, W, 3).
         """
         self._require_open()
-        return self._finish(_submit(self._single.engine, image), confidence)
+        return self._finish(self._submit(self._single.engine, image), confidence)
 
     def predict_batch(self, images: Sequence[Image], *, confidence: bool = False) -> list[Segmentation]:
         """Label images, which may differ in size. Raises ``ImageError`` as ``predict`` does."""
+        if isinstance(images, str | Path):
+            raise ImageError.at(images, "is one image", "a batch is a list of images")
         return list(self.stream(images, confidence=confidence))
 
     def stream(self, frames: Iterable[Image], *, confidence: bool = False) -> Iterator[Segmentation]:
@@ -125,17 +129,24 @@ class Segmenter:
 
         A few are on their way at a time, one more than there are threads: a result comes when so many frames have
         been taken, or the source has ended, and a slow consumer holds the source back, so that memory stays bounded. A
-        frame must not change before its result has come. What the source raises ends the stream.
+        frame must not change before its result has come. What the source raises is raised after the results of the
+        frames before. ``latency_ms`` of a result runs until it is taken, the wait for younger frames included.
         """
         self._require_open()
         engine = self._streaming_engine()
         pending: deque[_Pending] = deque()
-        for frame in frames:
-            pending.append(_submit(engine, frame))
-            if len(pending) >= engine.info.in_flight:
-                yield self._finish(pending.popleft(), confidence)
+        failure = None
+        try:
+            for frame in frames:
+                pending.append(self._submit(engine, frame))
+                if len(pending) >= engine.info.in_flight:
+                    yield self._finish(pending.popleft(), confidence)
+        except Exception as error:  # the frames before it are on their way
+            failure = error
         while pending:
             yield self._finish(pending.popleft(), confidence)
+        if failure is not None:
+            raise failure
 
     def labels(self, image_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Label one image, uint8 (H, W, 3) RGB, with train ids, uint8 (H, W)."""
@@ -147,6 +158,10 @@ class Segmenter:
         self._single.engine.close()
         if self._several is not None:
             self._several.close()
+
+    def __str__(self) -> str:
+        info = self.info
+        return f"{info.name} ({info.precision})"
 
     def __enter__(self) -> Self:
         return self
@@ -166,18 +181,18 @@ class Segmenter:
             self._several = replace(self._choice, engine=self.info.name).open(self._source, calls).engine
         return self._several
 
+    def _submit(self, engine: Engine, image: Image) -> _Pending:
+        pixels = _pixels(image)
+        started_s = time.perf_counter()
+        with self._lock:
+            return _Pending(engine.submit(pixels[None]), pixels.shape[:2], started_s)
+
     def _finish(self, pending: _Pending, confidence: bool) -> Segmentation:
         """Wait for an image's labels; the time is that from its being given to the engine."""
         labels = pending.inference.labels()[0]
         probabilities = confidence_of(pending.inference.scores()[0], pending.size_hw) if confidence else None
         latency_ms = 1000 * (time.perf_counter() - pending.started_s)
         return Segmentation(labels, self.label_set, latency_ms, probabilities)
-
-
-def _submit(engine: Engine, image: Image) -> _Pending:
-    pixels = _pixels(image)
-    started_s = time.perf_counter()
-    return _Pending(engine.submit(pixels[None]), pixels.shape[:2], started_s)
 
 
 def _pixels(image: Image) -> NDArray[np.uint8]:
