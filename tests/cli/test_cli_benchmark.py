@@ -167,7 +167,8 @@ def test_noisy_figures_are_no_result_and_no_failure(shell: Run, measured: Measur
 def test_what_is_not_known_is_left_out(shell: Run, measured: Measured, tiny_weights: Path) -> None:
     measured.rate = rate_of(with_pytorch=False, machine=UNKNOWN)
     _, out, _ = shell("benchmark", str(tiny_weights))
-    assert "PyTorch" not in out
+    assert "PyTorch is not installed, so nothing is compared with it" in out
+    assert "eager PyTorch" not in out
     assert "MB" not in out
     assert machine_line(UNKNOWN) == "unknown processor, 4 cores, Plan 9, Python 3.11.7, contextnet 0.1.0"
 

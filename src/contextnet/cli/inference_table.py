@@ -22,6 +22,8 @@ def print_rate(rate: InferenceRate) -> None:
         f"{engine.name} {engine.version} on {engine.device}, {engine.precision}, {rate.threads} threads; {rate.reason}"
     )
     console.print(machine_line(rate.machine))
+    if "eager_torch" not in rate.figures.timings:
+        console.print("PyTorch is not installed, so nothing is compared with it")
 
 
 def rate_table(rate: InferenceRate) -> Table:
@@ -29,7 +31,7 @@ def rate_table(rate: InferenceRate) -> Table:
     figures, (height, width) = rate.figures, rate.size_hw
     subject = f"{rate.network}, {height}×{width}, {rate.engine.precision}"
     title = Text(f"not a result: {figures.noise}", style="bold red") if figures.noise else Text(subject)
-    ratios = figures.ratios() or {}
+    ratios = {} if figures.noise else figures.ratios() or {}
     table = Table("", subject if figures.noise else "", "× eager PyTorch" if ratios else "", title=title)
     table.columns[0].justify = table.columns[2].justify = "right"
     said = {
