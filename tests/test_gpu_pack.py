@@ -206,9 +206,7 @@ def test_packing_refuses_an_image_without_its_mask(tmp_path: Path) -> None:
 
 
 def test_wheels_are_those_that_training_needs_beside_pytorch() -> None:
-    text = (
-        '[project]\ndependencies = ["numpy>=2.1", "openvino>=2025", "pillow>=12.3", "types-x~=1.0"]\n'
-    )
+    text = '[project]\ndependencies = ["numpy>=2.1", "openvino>=2025", "pillow>=12.3", "types-x~=1.0"]\n'
     assert pack.runtime_requirements(text) == ["pillow", "types-x"]
 
 

@@ -27,50 +27,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("images")
-    for seed in range(6):
-        write_png(folder / f"{seed}.png", patches((96, 128), seed))
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("form", "precision", "size", "files"),
-    [
-        ("onnx", "fp32", "dynamic", ["m.onnx"]),
-        ("onnx", "fp32", "65x70", ["m.onnx"]),
-        ("openvino", "fp32", "64x96", ["m.bin", "m.xml"]),
-    ],
-)
-def test_a_model_file_is_made_compared_and_runs(
-    shell: Shell, weights: Path, images: Path, tmp_path: Path, form: str, precision: str, size: str, files: list[str]
-) -> None:
-    output = tmp_path / ("m.onnx" if form == "onnx" else "m.xml")
-    words = ("--format", form, "--precision", precision, "--size", size, "--output", str(output))
-    code, out, err = shell("export", str(weights), *words, "--images", str(images), "--json")
-    assert code == 0, err
-    facts = json.loads(out)
-    assert sorted(Path(file).name for file in facts["files"]) == files
-    assert sorted(file.name for file in tmp_path.iterdir()) == files
-    assert {parity["engine"] for parity in facts["parity"]} <= {"openvino", "onnxruntime"}
-    assert all(parity["equal_share"] >= parity["tolerance"] for parity in facts["parity"])
-    size_hw = (64, 96) if size == "dynamic" else tuple(int(side) for side in size.split("x"))
-    with Segmenter.load(output) as segmenter:
-        assert segmenter.predict(patches((size_hw[0], size_hw[1]))).labels.shape == size_hw
-
-
-def test_the_file_is_named_after_the_weights(
-    shell: Shell, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    code, out, err = shell("export", str(weights))
-    assert code == 0, err
-    assert [file.name for file in tmp_path.iterdir()] == ["small-fp32.onnx"]
-    assert "openvino" in out
-    assert "compared on drawn streets; --data KIND:ROOT with masks also compares the mIoU" in out
-
-
-@pytest.fixture(scope="module")
 def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn streets, of which one is compared and four calibrate."""
     drawn = SyntheticStreets(drives_for("demo", 5, (256, 512), 1, 1.0), split="demo")
@@ -78,6 +34,74 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(len(drawn)):
         write_png(folder / f"{index}.png", drawn[index].image)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("form", "precision", "size", "files"),
+    [
+        ("onnx", "fp32", "dynamic", ["m.onnx"]),
+        ("onnx", "fp32", "190x350", ["m.onnx"]),
+        ("openvino", "fp32", "192x384", ["m.bin", "m.xml"]),
+    ],
+)
+def test_a_model_file_is_made_compared_and_runs(
+    shell: Shell, streets: Path, tmp_path: Path, form: str, precision: str, size: str, files: list[str]
+) -> None:
+    output = tmp_path / ("m.onnx" if form == "onnx" else "m.xml")
+    words = ("--format", form, "--precision", precision, "--size", size, "--output", str(output))
+    code, out, err = shell("export", "cn14-synthetic", *words, "--images", str(streets), "--json")
+    assert code == 0, err
+    facts = json.loads(out)
+    assert sorted(Path(file).name for file in facts["files"]) == files
+    assert sorted(file.name for file in tmp_path.iterdir()) == files
+    assert {parity["engine"] for parity in facts["parity"]} <= {"openvino", "onnxruntime"}
+    assert all(parity["equal_share"] >= parity["tolerance"] for parity in facts["parity"])
+    with Segmenter.load(output) as segmenter:
+        default = (segmenter.info.name, segmenter.info.precision)
+    assert default in {(parity["engine"], parity["precision"]) for parity in facts["parity"]}
+    size_hw = (64, 96) if size == "dynamic" else tuple(int(side) for side in size.split("x"))
+    with Segmenter.load(output) as segmenter:
+        assert segmenter.predict(patches((size_hw[0], size_hw[1]))).labels.shape == size_hw
+
+
+def test_the_file_is_named_after_the_weights(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = shell("export", "cn14-synthetic")
+    assert code == 0, err
+    assert [file.name for file in tmp_path.iterdir()] == ["cn14-synthetic-fp32.onnx"]
+    assert "openvino" in out
+    assert "compared on drawn streets\n" in out
+    assert "on 4 images of drawn streets" in err
+
+
+def test_one_image_is_enough_where_nothing_is_calibrated(shell: Shell, streets: Path, tmp_path: Path) -> None:
+    words = ("--images", str(streets / "0.png"), "--output", str(tmp_path / "m.onnx"), "--json")
+    code, out, err = shell("export", "cn14-synthetic", *words)
+    assert code == 0, err
+    assert {parity["images"] for parity in json.loads(out)["parity"]} == {1}
+
+
+def test_a_data_set_without_train_is_enough_where_nothing_is_calibrated(shell: Shell, tmp_path: Path) -> None:
+    labelled = tmp_path / "streets"
+    write_drives(labelled, "val", drives_for("demo", 1, (256, 512), 1, 1.0))
+    words = ("--data", f"cityscapes:{labelled}", "--output", str(tmp_path / "m.onnx"))
+    code, out, err = shell("export", "cn14-synthetic", *words)
+    assert code == 0, err
+    assert "compared on cityscapes/val\n" in out
+    code, out, err = shell("export", "cn14-synthetic", *words, "--precision", "int8")
+    assert (code, out) == (2, "")
+    assert "train" in err
+
+
+def test_weights_of_another_program_are_not_overwritten(
+    shell: Shell, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best.bin").write_bytes(b"theirs")
+    code, out, err = shell("export", str(weights), "--format", "openvino", "--output", "best.xml")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: best.bin: exists without best.xml, so it is no model's, and would be overwritten; ")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("best.bin", b"theirs")]
 
 
 def test_half_precision_halves_the_file(shell: Shell, streets: Path, tmp_path: Path) -> None:
@@ -125,7 +149,7 @@ def test_mistakes_are_one_sentence(
     monkeypatch.chdir(tmp_path)
     code, out, err = shell("export", str(weights), *words)
     assert (code, out) == (2, "")
-    assert re.search(message, err), err
+    assert re.search(f"^error: .*{message}", err), err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
 
@@ -142,7 +166,7 @@ def test_a_model_file_is_evaluated_as_it_runs(shell: Shell, tmp_path: Path) -> N
     assert shares["cn14-synthetic-int8"] != shares["cn14-synthetic"]
     code, _, err = shell("evaluate", "cn14-synthetic-int8", f"cityscapes:{labelled}", "--flip")
     assert code == 2
-    assert "a model file is scored as it is run; give weights for --scales, --flip and --window" in err
+    assert "a model file is scored as it is run; --scales, --flip and --window take weights" in err
 
 
 def test_models_lists_weights_and_model_files(shell: Shell) -> None:

@@ -48,10 +48,23 @@ def test_agreement_is_the_mean_share_of_equal_labels() -> None:
     expected[1][:] = 0
     expected[2][1, 1] = 0
     judge = AgreementJudge(images, expected, seen_in_red)
-    assert len(judge) == 3
+    assert list(judge.choosing) == list(judge.accepting) == [0, 1, 2]
     assert judge(NETWORK, [0, 1, 2]) == (pytest.approx((1 + 0 + 0.75) / 3), [1.0, 0.0, 0.75])
     assert judge(NETWORK, [2, 0]) == (0.875, [0.75, 1.0])
     assert judge.measure == "equal labels on 3 images"
+
+
+@pytest.mark.parametrize(
+    ("count", "choosing", "accepting"),
+    [(1, [0], [0]), (3, [0, 1, 2], [0, 1, 2]), (4, [0, 2], [1, 3]), (5, [0, 2, 4], [1, 3])],
+)
+def test_from_four_images_on_those_that_choose_do_not_accept(
+    count: int, choosing: list[int], accepting: list[int]
+) -> None:
+    images = [image_of([[index]]) for index in range(count)]
+    judge = AgreementJudge(images, [image[..., 0] for image in images], seen_in_red)
+    assert (list(judge.choosing), list(judge.accepting)) == (choosing, accepting)
+    assert judge.measure == f"equal labels on {len(accepting)} images"
 
 
 def test_miou_is_that_of_all_images_together() -> None:
@@ -66,5 +79,5 @@ def test_miou_is_that_of_all_images_together() -> None:
     # Class 0: 1 of 2; class 1: 3 of 4; class 2: 2 of 2.
     assert judge(NETWORK, [0, 1]) == (pytest.approx((0.5 + 0.75 + 1) / 3), [pytest.approx(2 / 3), 1.0])
     assert judge(NETWORK, [1]) == (1.0, [1.0])
-    assert len(judge) == 2
+    assert list(judge.choosing) == list(judge.accepting) == [0, 1]
     assert judge.measure == "mIoU on given/val"

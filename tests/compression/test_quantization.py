@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -29,14 +30,14 @@ class GivenJudge:
     """Judges by a figure for float networks, and for quantized ones by how many of their layers are in float."""
 
     measure = "figure"
+    choosing, accepting = (0, 2, 4), (1, 3)
 
     def __init__(self, figures: dict[int, float]) -> None:
         self._figures = figures
-
-    def __len__(self) -> int:
-        return 3
+        self.asked: list[tuple[int, ...]] = []
 
     def __call__(self, network: onnx.ModelProto, images: Sequence[int]) -> tuple[float, list[float]]:
+        self.asked.append(tuple(images))
         figure = self._figures.get(len(float_layers(network)), 1.0)
         return figure, [figure] * len(images)
 
@@ -113,10 +114,13 @@ def test_the_resized_image_keeps_every_step(quantized: onnx.ModelProto) -> None:
 
 
 def test_layers_that_cost_too_much_stay_in_float(source: onnx.ModelProto) -> None:
-    result = quantize(source, CALIBRATION, SPEC.size_multiple, GivenJudge({0: 0.95, 1: 0.98, 2: 0.98}), max_drop=0.03)
+    judge = GivenJudge({0: 0.95, 1: 0.98, 2: 0.98})
+    result = quantize(source, CALIBRATION, SPEC.size_multiple, judge, max_drop=0.03)
     assert 1 <= len(result.kept_in_float) <= 2
     assert list(result.kept_in_float) == float_layers(result.network)
     assert (result.measure, result.quality_before, result.quality) == ("figure", 1.0, 0.98)
+    assert judge.asked[-2:] == [judge.accepting] * 2
+    assert {image for asked in judge.asked[:-2] for image in asked} == set(judge.choosing)
     assert np.isfinite(scores(result.network, patches((64, 64)))).all()
 
 
@@ -135,6 +139,43 @@ def test_a_network_that_int8_ruins_is_refused(source: onnx.ModelProto) -> None:
     expected = r"INT8 costs too much: figure 90\.00 % became 40\.00 %, and at most 1\.00 points may be lost"
     with pytest.raises(ExportError, match=expected):
         quantize(source, CALIBRATION, SPEC.size_multiple, NeverGoodEnough(), max_drop=0.01)
+
+
+def test_a_network_that_fails_on_the_accepting_images_alone_is_refused(source: onnx.ModelProto) -> None:
+    class GoodOnChosen(GivenJudge):
+        def __call__(self, network: onnx.ModelProto, images: Sequence[int]) -> tuple[float, list[float]]:
+            is_quantized = any(node.op_type == "QuantizeLinear" for node in network.graph.node)
+            figure = 0.5 if is_quantized and set(images) <= set(self.accepting) else 1.0
+            return figure, [figure] * len(images)
+
+    with pytest.raises(ExportError, match=r"figure 100\.00 % became 50\.00 %"):
+        quantize(source, CALIBRATION, SPEC.size_multiple, GoodOnChosen({}), max_drop=0.01)
+
+
+class Counted:
+    """Calibration images that count how many of them are alive at a time, beside the one that is asked for next."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._alive: list[weakref.ref[NDArray[np.uint8]]] = []
+
+    def __len__(self) -> int:
+        return len(CALIBRATION)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        for image in CALIBRATION:
+            self.most = max(self.most, sum(reference() is not None for reference in self._alive))
+            made = image.copy()
+            self._alive.append(weakref.ref(made))
+            yield made
+            del made
+
+
+def test_calibration_images_are_held_one_at_a_time(source: onnx.ModelProto) -> None:
+    images = Counted()
+    quantize(source, images, SPEC.size_multiple, GivenJudge({0: 1.0}), max_drop=0.01)
+    assert len(images) > 3
+    assert images.most <= 1
 
 
 def test_the_source_is_left_as_it_is(source: onnx.ModelProto) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contextnet.errors import ExportError
-from contextnet.export.parity import TOLERANCES, Image, Parity, compare
+from contextnet.export.parity import Image, Parity, compare, tolerance
 
 
 def differing(count: int) -> Image:
@@ -15,26 +15,45 @@ def differing(count: int) -> Image:
 
 
 @pytest.mark.parametrize(
-    ("precision", "wrong", "share"),
-    [("fp32", 0, 1.0), ("fp32", 2, 0.9999), ("fp16", 100, 0.995), ("int8", 600, 0.97), ("int8", 200, 0.99)],
+    ("least", "wrong", "share"),
+    [(0.9999, 0, 1.0), (0.9999, 2, 0.9999), (0.995, 100, 0.995), (0.97, 600, 0.97), (0.97, 200, 0.99)],
 )
-def test_pixels_of_all_images_count_alike(precision: str, wrong: int, share: float) -> None:
+def test_pixels_of_all_images_count_alike(least: float, wrong: int, share: float) -> None:
     expected = [differing(0), differing(0)]
     answers = iter([differing(wrong), differing(0)])
-    found = compare(lambda _: next(answers), expected, expected, "openvino", precision)
-    assert found == Parity("openvino", precision, 2, share, TOLERANCES[precision])
+    found = compare(lambda _: next(answers), expected, expected, "openvino", "bf16", least)
+    assert found == Parity("openvino", "bf16", 2, share, least)
+    assert found.is_within
+    found.require()
 
 
-@pytest.mark.parametrize(("precision", "wrong"), [("fp32", 3), ("fp16", 101), ("int8", 601), ("int8", 10_000)])
-def test_more_than_the_tolerance_is_an_error(precision: str, wrong: int) -> None:
+@pytest.mark.parametrize(("least", "wrong"), [(0.9999, 3), (0.995, 101), (0.97, 601), (0.97, 10_000)])
+def test_more_than_the_tolerance_is_an_error(least: float, wrong: int) -> None:
     expected = [differing(0), differing(0)]
     answers = iter([differing(wrong), differing(0)])
-    text = rf"in onnxruntime \({precision}\) .* of the pixels of 2 images .* nothing was written"
+    text = rf"in onnxruntime \(int8\+fp32\) .* of the pixels of 2 images .* at least {least:.2%}; nothing was written"
+    found = compare(lambda _: next(answers), expected, expected, "onnxruntime", "int8+fp32", least)
+    assert not found.is_within
     with pytest.raises(ExportError, match=text):
-        compare(lambda _: next(answers), expected, expected, "onnxruntime", precision)
+        found.require()
 
 
 def test_the_exported_network_sees_the_images() -> None:
     images = [np.full((2, 3, 3), value, np.uint8) for value in (7, 9)]
     expected = [image[..., 0] for image in images]
-    assert compare(lambda image: image[..., 0], images, expected, "openvino", "fp32").equal_share == 1
+    assert compare(lambda image: image[..., 0], images, expected, "openvino", "fp32", 1.0).equal_share == 1
+
+
+@pytest.mark.parametrize(
+    ("stored", "computed", "least"),
+    [
+        ("fp32", "fp32", 0.9999),
+        ("fp32", "bf16", 0.995),
+        ("fp16", "fp32", 0.995),
+        ("fp16", "bf16", 0.995),
+        ("int8", "int8+fp32", 0.97),
+        ("int8", "int8+bf16", 0.97),
+    ],
+)
+def test_the_coarser_of_file_and_arithmetic_decides_what_is_tolerated(stored: str, computed: str, least: float) -> None:
+    assert tolerance(stored, computed) == least

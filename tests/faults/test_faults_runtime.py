@@ -101,7 +101,7 @@ def test_an_export_that_differs_leaves_nothing_behind(
 
 def test_an_export_that_differs_leaves_the_file_of_before(weights: Weights, model: OnnxFile, tmp_path: Path) -> None:
     target = Target(tmp_path / "kept.onnx", "onnx")
-    deploy(model, weights.build(), target, [patches((64, 64), 1)])
+    write_onnx_file(target.path, model)
     before = target.path.read_bytes()
     other = onnx.ModelProto()
     other.CopyFrom(model.graph)
@@ -163,3 +163,37 @@ def test_a_damaged_model_file_is_refused_by_name(tmp_path: Path, model_file: Pat
     (tmp_path / "cut.onnx").write_bytes(content)
     with pytest.raises(DamagedError, match=r"cut\.onnx: its checksum does not match its content"):
         Segmenter.load(tmp_path / "cut.onnx")
+
+
+def outside(size: int) -> onnx.TensorProto:
+    tensor = onnx.TensorProto(name="x", data_type=onnx.TensorProto.FLOAT, dims=[size])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret")
+    return tensor
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("place", ["value", "sparse_value"])
+def test_constants_outside_the_file_are_never_opened_wherever_they_stand(
+    tmp_path: Path, model: OnnxFile, engine: str, place: str
+) -> None:
+    (tmp_path / "secret").write_bytes(b"\0" * 1000)
+    values = outside(1)
+    constant = values if place == "value" else onnx.SparseTensorProto(values=values, indices=outside(1), dims=[1])
+    other = onnx.ModelProto()
+    other.CopyFrom(model.graph)
+    other.graph.node.append(onnx.helper.make_node("Constant", [], ["x"], **{place: constant}))
+    (tmp_path / "inner").mkdir()
+    path = tmp_path / "inner" / "m.onnx"
+    write_onnx_file(path, OnnxFile(other, model.metadata))
+    with pytest.raises(ModelFileError, match=rf"m\.onnx: holds operators Constant, attributes Constant\.{place}"):
+        Segmenter.load(path, engine=engine, device="cpu")
+
+
+def test_a_version_that_no_export_writes_is_refused_before_an_engine_sees_it(tmp_path: Path, model: OnnxFile) -> None:
+    other = onnx.ModelProto()
+    other.CopyFrom(model.graph)
+    other.opset_import[0].version = 21
+    write_onnx_file(tmp_path / "m.onnx", OnnxFile(other, model.metadata))
+    with pytest.raises(ModelFileError, match=r"m\.onnx: holds opset 21 in place of 19; export the network anew"):
+        Segmenter.load(tmp_path / "m.onnx")

@@ -15,8 +15,8 @@ from contextnet.errors import ContextNetError, WeightsError
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.engine import TorchEngine, build_engine, open_engine
 from contextnet.models.gpu_network import gpu_network
-from contextnet.models.shape_cache import ShapeCache
 from contextnet.models.storage import read_weights
+from contextnet.runtime.engines.cores import MAX_IN_FLIGHT
 from contextnet.runtime.engines.engine import EngineInfo, Inference
 from contextnet.weights import find_weights
 
@@ -99,7 +99,7 @@ def test_images_are_read_before_submit_returns_and_however_they_lie_in_memory() 
     ids=lambda images: f"{images.dtype} {images.shape}",
 )
 def test_other_arrays_are_refused(images: NDArray[np.uint8]) -> None:
-    with pytest.raises(ValueError, match=r"^images are .*; expected uint8 \(N, H, W, 3\)$"):
+    with pytest.raises(ValueError, match=r"^the images are .*; expected uint8 \(N, H, W, 3\)$"):
         build_engine(lively_network(), CPU, "fp32").submit(images)
 
 
@@ -150,6 +150,11 @@ def test_the_network_is_left_as_it_is() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
+def test_no_call_has_a_stream_that_another_has() -> None:
+    streams_of_a_call, streams_of_pytorch = 2, 32
+    assert MAX_IN_FLIGHT * streams_of_a_call <= streams_of_pytorch
+
+
 # Slots.
 
 
@@ -185,30 +190,3 @@ def test_calls_take_the_slots_in_turn_so_that_the_oldest_is_waited_for(slots: st
     assert notes == [*expected, *(f"{name}: close" for name in slots)]
     with pytest.raises(ValueError, match="the engine is closed"):
         engine.submit(np.zeros((1, 1, 1, 3), np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("asked", "room", "made"),
-    [
-        ("aaa", 1, "a"),
-        ("abab", 1, "abab"),
-        ("abab", 2, "ab"),
-        # c takes the place of b, which has not been asked for since a.
-        ("abacab", 2, "abcb"),
-        ("abcabc", 3, "abc"),
-        ("abcdabcd", 3, "abcdabcd"),
-    ],
-)
-def test_shapes_asked_for_last_are_kept(asked: str, room: int, made: str) -> None:
-    notes: list[tuple[int, ...]] = []
-
-    def make(shape: tuple[int, ...]) -> str:
-        notes.append(shape)
-        return f"made for {shape}"
-
-    cache = ShapeCache(make, room)
-    assert [cache[(ord(letter),)] for letter in asked] == [f"made for ({ord(letter)},)" for letter in asked]
-    assert "".join(chr(number) for (number,) in notes) == made
-    cache.clear()
-    cache[(ord(asked[-1]),)]
-    assert len(notes) == len(made) + 1

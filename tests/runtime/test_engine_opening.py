@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 from deployed_networks import assert_source_labels, batch, small_ir, small_model, small_weights
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+import contextnet.runtime.engines.choice as choice
 import contextnet.runtime.engines.opening as opening
 import contextnet.weights.catalogue as catalogue
 from contextnet.errors import ContextNetError, DataError, MissingDependencyError, ModelFileError, WeightsError
+from contextnet.models.engine import PRECISIONS
 from contextnet.models.storage import write_weights
-from contextnet.runtime.engines.opening import ENGINES, find_model, installed_engines, open_engine
+from contextnet.runtime.engines.choice import ENGINES
+from contextnet.runtime.engines.opening import find_model, installed_engines, open_engine
 from contextnet.runtime.onnx_file import write_onnx_file
 
 PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "pytorch": "torch"}
@@ -37,20 +41,41 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Machine:
-    """What is installed, what it was built for, and what the driver counts; fakes stand in for the engines."""
+    """What is installed, what it was built for, what the driver counts, and what fails when a GPU is to be used.
+
+    ``opened`` and ``closed`` note the engines, which fakes stand in for.
+    """
 
     installed: set[str] = field(default_factory=lambda: set(PACKAGES))
     gpus: int = 0
     built_for_cuda: set[str] = field(default_factory=set)
+    fails_to_open: dict[str, Exception] = field(default_factory=dict)
+    fails_to_compute: dict[str, Exception] = field(default_factory=dict)
+    opened: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Opened:
-    """What an engine was opened with."""
+    """What an engine was opened with, and the shapes that it was given."""
 
     name: str
     source: Any
     options: dict[str, Any]
+    machine: Machine
+    given: list[tuple[int, ...]] = field(default_factory=list)
+
+    def submit(self, images: NDArray[np.uint8]) -> SimpleNamespace:
+        self.given.append(images.shape)
+        return SimpleNamespace(labels=self._labels)
+
+    def close(self) -> None:
+        self.machine.closed.append(self.name)
+        raise RuntimeError("the GPU is gone")
+
+    def _labels(self) -> None:
+        if self.options.get("device") == "cuda" and self.name in self.machine.fails_to_compute:
+            raise self.machine.fails_to_compute[self.name]
 
 
 @pytest.fixture
@@ -67,15 +92,19 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, networks: Path) -> 
         return ModuleSpec(package, None, origin=str(tmp_path / package / "__init__.py"))
 
     def fake_module(name: str) -> SimpleNamespace:
-        return SimpleNamespace(
-            open_engine=lambda source, **options: Opened(name, source, options),
-            has_cuda=lambda: name in machine.built_for_cuda,
-        )
+        def open_fake(source: Any, **options: Any) -> Opened:
+            machine.opened.append(f"{name} {options.get('device')}")
+            if options.get("device") == "cuda" and name in machine.fails_to_open:
+                raise machine.fails_to_open[name]
+            return Opened(name, source, options, machine)
+
+        return SimpleNamespace(open_engine=open_fake, has_cuda=lambda: name in machine.built_for_cuda)
 
     modules = {ENGINES[name]: fake_module(name) for name in ENGINES}
-    monkeypatch.setattr(opening, "find_spec", find_spec)
-    monkeypatch.setattr(opening, "count_gpus", lambda: machine.gpus)
-    monkeypatch.setattr(opening, "import_module", modules.__getitem__)
+    monkeypatch.setattr(choice, "find_spec", find_spec)
+    monkeypatch.setattr(choice, "count_gpus", lambda: machine.gpus)
+    for module in (choice, opening):
+        monkeypatch.setattr(module, "import_module", modules.__getitem__)
     monkeypatch.setattr(catalogue, "_FOLDER", networks)
     return machine
 
@@ -156,7 +185,16 @@ ONLY_ORT = {"gpus": 1, "built_for_cuda": {"onnxruntime"}}
             ("openvino", None),
             "OpenVINO on the CPU: the model file is in its own format",
         ),
-        ("weights.safetensors", "auto", "auto", {}, ("pytorch", "auto"), "PyTorch: it alone runs weights"),
+        ("weights.safetensors", "auto", "auto", {}, ("pytorch", "cpu"), "PyTorch on the CPU: it alone runs weights"),
+        ("weights.safetensors", "auto", "auto", GPU, ("pytorch", "cuda"), "PyTorch on cuda: it alone runs weights"),
+        (
+            "both.onnx",
+            "auto",
+            "auto",
+            GPU | {"installed": {"pytorch"}},
+            ("pytorch", "cuda"),
+            "PyTorch on cuda: this machine has an NVIDIA GPU",
+        ),
         ("weights.safetensors", "auto", "cuda", GPU, ("pytorch", "cuda"), "PyTorch on cuda: it alone runs weights"),
         ("both.onnx", "openvino", "auto", GPU, ("openvino", None), "OpenVINO on the CPU: as asked for"),
         ("both.onnx", "openvino", "cpu", {}, ("openvino", None), "OpenVINO on the CPU: as asked for"),
@@ -179,7 +217,8 @@ ONLY_ORT = {"gpus": 1, "built_for_cuda": {"onnxruntime"}}
             "ONNX Runtime on the CPU: as asked for",
         ),
         ("both.onnx", "onnxruntime", "cpu", GPU, ("onnxruntime", "cpu"), "ONNX Runtime on the CPU: as asked for"),
-        ("both.onnx", "pytorch", "auto", {}, ("pytorch", "auto"), "PyTorch: as asked for"),
+        ("both.onnx", "pytorch", "auto", {}, ("pytorch", "cpu"), "PyTorch on the CPU: as asked for"),
+        ("both.onnx", "pytorch", "auto", GPU, ("pytorch", "cuda"), "PyTorch on cuda: as asked for"),
         ("weights.safetensors", "pytorch", "cpu", {}, ("pytorch", "cpu"), "PyTorch on the CPU: as asked for"),
     ],
 )
@@ -329,9 +368,162 @@ def test_what_cannot_be_is_one_sentence(
     assert str(caught.value).startswith(message.replace("FILE", str(networks / file)))
 
 
+LACKS = RuntimeError("CUDA error: no kernel image is\navailable for execution")
+NO_CUDA = ContextNetError("device 'cuda': PyTorch finds no CUDA GPU on this machine; use cpu")
+TORCH_LACKS = "; PyTorch on cuda failed: CUDA error: no kernel image is available for execution"
+NOT_USED = "OpenVINO on the CPU: its NVIDIA GPU could not be used"
+
+
+@pytest.mark.parametrize(
+    ("file", "engine", "fails", "opened", "reason"),
+    [
+        ("both.onnx", "auto", {}, ["pytorch cuda"], "PyTorch on cuda: this machine has an NVIDIA GPU"),
+        (
+            "both.onnx",
+            "auto",
+            {"fails_to_open": {"pytorch": LACKS}},
+            ["pytorch cuda", "onnxruntime cuda"],
+            f"ONNX Runtime on cuda: this machine has an NVIDIA GPU{TORCH_LACKS}",
+        ),
+        (
+            "both.onnx",
+            "auto",
+            {"fails_to_compute": {"pytorch": LACKS}},
+            ["pytorch cuda", "onnxruntime cuda"],
+            f"ONNX Runtime on cuda: this machine has an NVIDIA GPU{TORCH_LACKS}",
+        ),
+        (
+            "both.onnx",
+            "auto",
+            {"fails_to_open": {"pytorch": NO_CUDA}, "fails_to_compute": {"onnxruntime": ModelFileError("x" * 999)}},
+            ["pytorch cuda", "onnxruntime cuda", "openvino None"],
+            f"{NOT_USED}; PyTorch on cuda failed: {NO_CUDA}; ONNX Runtime on cuda failed: {'x' * 200}",
+        ),
+        (
+            "model.onnx",
+            "auto",
+            {"fails_to_open": {"onnxruntime": ImportError("libcudart.so.13: cannot open shared object file")}},
+            ["onnxruntime cuda", "openvino None"],
+            f"{NOT_USED}; ONNX Runtime on cuda failed: libcudart.so.13: cannot open shared object file",
+        ),
+        (
+            "model.onnx",
+            "onnxruntime",
+            {"fails_to_open": {"onnxruntime": OSError("no driver")}},
+            ["onnxruntime cuda", "onnxruntime cpu"],
+            "ONNX Runtime on the CPU: as asked for; ONNX Runtime on cuda failed: no driver",
+        ),
+        (
+            "weights.safetensors",
+            "auto",
+            {"fails_to_compute": {"pytorch": LACKS}},
+            ["pytorch cuda", "pytorch cpu"],
+            f"PyTorch on the CPU: it alone runs weights{TORCH_LACKS}",
+        ),
+    ],
+)
+def test_a_gpu_that_fails_under_auto_is_passed_over(
+    machine: Machine,
+    networks: Path,
+    file: str,
+    engine: str,
+    fails: dict[str, dict[str, Exception]],
+    opened: list[str],
+    reason: str,
+) -> None:
+    vars(machine).update(GPU | fails)
+    found = open_engine(networks / file, engine=engine)
+    assert machine.opened == opened
+    assert found.reason == reason
+    assert machine.closed == list(machine.fails_to_compute), "what was open is closed, however that goes"
+
+
+@pytest.mark.parametrize("engine", ["auto", "pytorch"])
+def test_a_gpu_that_is_asked_for_is_not_passed_over(machine: Machine, networks: Path, engine: str) -> None:
+    vars(machine).update(GPU | {"fails_to_open": {"pytorch": LACKS}})
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        open_engine(networks / "both.onnx", engine=engine, device="cuda")
+    assert machine.opened == ["pytorch cuda"]
+
+
+def test_other_failures_are_not_hidden(machine: Machine, networks: Path) -> None:
+    vars(machine).update(GPU | {"fails_to_compute": {"pytorch": KeyError("a mistake of this project")}})
+    with pytest.raises(KeyError):
+        open_engine(networks / "both.onnx")
+    assert machine.closed == ["pytorch"]
+
+
+def test_a_gpu_is_tried_under_auto_alone_and_with_an_image_that_the_file_takes(
+    machine: Machine, networks: Path, tmp_path: Path
+) -> None:
+    vars(machine).update(GPU)
+    write_onnx_file(tmp_path / "fixed.onnx", small_model("fp32", (40, 70)))
+    for path, options, given in (
+        (networks / "both.onnx", {}, [(1, 8, 8, 3)]),
+        (networks / "model.onnx", {}, [(1, 8, 8, 3)]),
+        (tmp_path / "fixed.onnx", {}, [(1, 40, 70, 3)]),
+        (networks / "both.onnx", {"device": "cuda"}, []),
+        (networks / "both.onnx", {"device": "cpu"}, []),
+        (networks / "small.xml", {}, []),
+    ):
+        engine = open_engine(path, **options).engine
+        assert isinstance(engine, Opened)
+        assert engine.given == given
+
+
+@pytest.mark.parametrize(
+    ("file", "wish", "expected", "reason"),
+    [
+        ("both.onnx", {"precision": "fp16"}, ("pytorch", "cuda"), "PyTorch on cuda: this machine has an NVIDIA GPU"),
+        ("both.onnx", {"precision": "bf16"}, ("pytorch", "cuda"), "PyTorch on cuda: this machine has an NVIDIA GPU"),
+        ("both.onnx", {"precision": "fp32"}, ("onnxruntime", "cuda"), "ONNX Runtime on cuda: this machine has an"),
+        (
+            "model.onnx",
+            {"precision": "bf16"},
+            ("openvino", None),
+            "OpenVINO on the CPU: no installed engine has precision bf16 on its NVIDIA GPU",
+        ),
+        (
+            "both.onnx",
+            {"threads": 2},
+            ("openvino", None),
+            "OpenVINO on the CPU: no installed engine has 2 threads on its NVIDIA GPU",
+        ),
+        (
+            "weights.safetensors",
+            {"precision": "fp32"},
+            ("pytorch", "cpu"),
+            "PyTorch on the CPU: it alone runs weights",
+        ),
+        ("both.onnx", {"precision": "fp32", "engine": "pytorch"}, ("pytorch", "cpu"), "PyTorch on the CPU: as asked"),
+        ("both.onnx", {"threads": 2, "engine": "onnxruntime"}, ("onnxruntime", "cpu"), "ONNX Runtime on the CPU: as"),
+        ("both.onnx", {"precision": "fp32", "device": "cuda"}, ("pytorch", "cuda"), "PyTorch on cuda: CUDA was asked"),
+        ("both.onnx", {"threads": 2, "device": "cuda"}, ("pytorch", "cuda"), "PyTorch on cuda: CUDA was asked for"),
+    ],
+)
+def test_under_auto_a_gpu_has_to_honour_every_wish(
+    machine: Machine,
+    networks: Path,
+    file: str,
+    wish: dict[str, Any],
+    expected: tuple[str, str | None],
+    reason: str,
+) -> None:
+    vars(machine).update(GPU)
+    opened = open_engine(networks / file, **wish)
+    assert isinstance(found := opened.engine, Opened)
+    assert (found.name, found.options.get("device")) == expected
+    assert opened.reason.startswith(reason)
+    assert found.options["precision"] == wish.get("precision")
+
+
+def test_what_pytorch_computes_in_on_a_gpu_is_known() -> None:
+    assert choice._ABILITIES["pytorch"].gpu_precisions == tuple(PRECISIONS["cuda"])
+
+
 def test_threads_count_on_a_cpu_alone(machine: Machine, networks: Path) -> None:
     vars(machine).update(GPU)
-    assert isinstance(opened := open_engine(networks / "both.onnx", threads=2).engine, Opened)
+    assert isinstance(opened := open_engine(networks / "both.onnx", device="cuda", threads=2).engine, Opened)
     assert opened.options == {"device": "cuda", "precision": None, "in_flight": 1}
     assert isinstance(opened := open_engine(networks / "both.onnx", device="cpu", threads=2).engine, Opened)
     assert opened.options == {"precision": None, "in_flight": 1, "threads": 2}

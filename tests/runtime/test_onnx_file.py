@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import contextnet.export.network_graph as network_graph_module
 from contextnet.errors import ContextNetError, DamagedError, ModelFileError
 from contextnet.export.deployable import deployable, fix_size
 from contextnet.export.network_graph import network_graph
 from contextnet.runtime.model_metadata import ModelMetadata
 from contextnet.runtime.onnx_file import OnnxFile, read_onnx_file, write_onnx_file
+from contextnet.runtime.onnx_vocabulary import IR_VERSION, OPSET
 from contextnet.spec import variant
+from contextnet.weights.catalogue import find_model_file, model_names
 from lively_networks import CLASSES, lively_weights, some_labels
 
 SPEC = variant("cn14", CLASSES, width=0.125)
@@ -105,12 +109,6 @@ def outside_weights(model: onnx.ModelProto) -> None:
     tensor.external_data.add(key="location", value="../../../etc/passwd")
 
 
-def outside_constant(model: onnx.ModelProto) -> None:
-    tensor = TensorProto(name="x", data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL, dims=[1])
-    tensor.external_data.add(key="location", value="/etc/passwd")
-    model.graph.node.append(helper.make_node("Constant", [], ["x"], value=tensor))
-
-
 def without_metadata(model: onnx.ModelProto) -> None:
     del model.metadata_props[:]
 
@@ -124,6 +122,14 @@ def altered_classes(model: onnx.ModelProto) -> None:
     entry.value = json.dumps(some_labels(CLASSES + 1).to_json())
 
 
+def another_producer(model: onnx.ModelProto) -> None:
+    model.producer_name = "someone"
+
+
+def another_opset(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 18
+
+
 def without_checksum(model: onnx.ModelProto) -> None:
     del model.metadata_props[-1]
 
@@ -132,10 +138,11 @@ def without_checksum(model: onnx.ModelProto) -> None:
     ("change", "error", "message"),
     [
         (outside_weights, ModelFileError, "keeps its tensors in other files; a model file is one file, export it anew"),
-        (outside_constant, ModelFileError, "keeps its tensors in other files"),
         (without_metadata, ModelFileError, "a model without metadata of this project; make model files with"),
         (another_format, DamagedError, "its checksum does not match its content"),
         (altered_classes, DamagedError, "its checksum does not match its content"),
+        (another_producer, DamagedError, "its checksum does not match its content"),
+        (another_opset, DamagedError, "its checksum does not match its content"),
         (without_checksum, DamagedError, "its metadata lacks the checksum"),
     ],
 )
@@ -149,6 +156,46 @@ def test_altered_and_foreign_models_are_refused_by_name(
         read_onnx_file(file)
 
 
+def outside_tensor() -> TensorProto:
+    tensor = TensorProto(name="x", data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL, dims=[1])
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    return tensor
+
+
+def constant(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Constant", [], ["x"], value=outside_tensor()))
+
+
+def sparse_constant(model: onnx.ModelProto) -> None:
+    sparse = onnx.SparseTensorProto(values=outside_tensor(), indices=outside_tensor(), dims=[1])
+    model.graph.node.append(helper.make_node("Constant", [], ["x"], sparse_value=sparse))
+
+
+def sparse_initializer(model: onnx.ModelProto) -> None:
+    model.graph.sparse_initializer.add(values=outside_tensor(), indices=outside_tensor(), dims=[1])
+
+
+def tensor_in_a_known_operator(model: onnx.ModelProto) -> None:
+    model.graph.node[0].attribute.append(helper.make_attribute("value", outside_tensor()))
+
+
+def tensors_in_a_known_operator(model: onnx.ModelProto) -> None:
+    model.graph.node[0].attribute.append(helper.make_attribute("values", [outside_tensor()]))
+
+
+def tensor_that_passes_for_an_integer(model: onnx.ModelProto) -> None:
+    odd = onnx.AttributeProto(name="axis", type=onnx.AttributeProto.INT, i=1, t=outside_tensor())
+    model.graph.node[0].attribute.append(odd)
+
+
+def text_that_passes_for_a_tensor(model: onnx.ModelProto) -> None:
+    model.graph.node[0].attribute.add(name="value", type=onnx.AttributeProto.TENSOR, s=b"x")
+
+
+def real_attribute(model: onnx.ModelProto) -> None:
+    model.graph.node[0].attribute.append(helper.make_attribute("alpha", 0.5))
+
+
 def custom_operator(model: onnx.ModelProto) -> None:
     model.graph.node[0].domain = "my.operators"
     model.opset_import.append(helper.make_opsetid("my.operators", 1))
@@ -159,32 +206,149 @@ def nested_graph(model: onnx.ModelProto) -> None:
     model.graph.node.append(helper.make_node("If", ["x"], [], then_branch=branch, else_branch=branch))
 
 
-def other_input(model: onnx.ModelProto) -> None:
-    model.graph.input[0].name = "input.1"
-
-
 def function(model: onnx.ModelProto) -> None:
     model.functions.append(helper.make_function("my", "f", [], [], [], [helper.make_opsetid("", 19)]))
+
+
+def training(model: onnx.ModelProto) -> None:
+    model.training_info.add().algorithm.name = "steps"
+
+
+def without_opset(model: onnx.ModelProto) -> None:
+    del model.opset_import[:]
+
+
+def another_format_version(model: onnx.ModelProto) -> None:
+    model.ir_version = 10
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (custom_operator, "holds operators of 'my.operators'; export the network anew"),
-        (nested_graph, "holds graphs inside graphs"),
-        (other_input, "holds inputs input.1 and outputs labels, scores"),
-        (function, "holds functions"),
+        (constant, "holds operators Constant, attributes Constant.value, which are neither integers nor texts;"),
+        (sparse_constant, "holds operators Constant, attributes Constant.sparse_value, which are neither integers nor"),
+        (sparse_initializer, "holds sparse tensors; export the network anew"),
+        (tensor_in_a_known_operator, "holds attributes Shape.value, which are neither integers nor texts; export"),
+        (tensors_in_a_known_operator, "holds attributes Shape.values, which are neither integers nor texts; export"),
+        (
+            tensor_that_passes_for_an_integer,
+            "holds attributes Shape.axis, which are neither integers nor texts; export",
+        ),
+        (text_that_passes_for_a_tensor, "holds attributes Shape.value, which are neither integers nor texts; export"),
+        (real_attribute, "holds attributes Shape.alpha, which are neither integers nor texts; export"),
+        (custom_operator, "holds opset 19 and my.operators 1 in place of 19, operators of 'my.operators'; export the"),
+        (nested_graph, "holds operators If, attributes If.else_branch, If.then_branch, which are neither"),
+        (function, "holds functions; export the network anew"),
+        (training, "holds training information; export the network anew"),
+        (another_opset, "holds opset 18 in place of 19; export the network anew"),
+        (without_opset, "holds opset none in place of 19; export the network anew"),
+        (another_format_version, "holds IR version 10 in place of 9; export the network anew"),
     ],
 )
 def test_graphs_that_no_export_makes_are_refused_even_with_a_right_checksum(
     tmp_path: Path, model: OnnxFile, change: Callable[[onnx.ModelProto], None], message: str
 ) -> None:
+    assert_refused(tmp_path / "odd.onnx", model, change, message)
+
+
+def assert_refused(path: Path, model: OnnxFile, change: Callable[[onnx.ModelProto], None], message: str) -> None:
+    """Change a model's graph, write it with its checksum, and have it refused."""
     graph = onnx.ModelProto()
     graph.CopyFrom(model.graph)
     change(graph)
-    write_onnx_file(tmp_path / "odd.onnx", OnnxFile(graph, model.metadata))
-    with pytest.raises(ModelFileError, match=rf"odd\.onnx: {message}"):
-        read_onnx_file(tmp_path / "odd.onnx")
+    write_onnx_file(path, OnnxFile(graph, model.metadata))
+    with pytest.raises(ModelFileError) as caught:
+        read_onnx_file(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def end_of(model: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
+    return next(value for value in (*model.graph.input, *model.graph.output) if value.name == name)
+
+
+Sizes = list[int | str] | None
+"""Numbers, or names of what is free; None is no shape at all."""
+
+N, H, W = "N", "H", "W"
+IMAGE, LABELS = "image uint8 (?, ?, ?, 3)", "labels uint8 (?, ?, ?)"
+SCORES = f"scores float32 (?, {CLASSES}, ?, ?)"
+EXPECTED = f"; expected {IMAGE} and {LABELS}, {SCORES}; export the network anew"
+
+
+@pytest.mark.parametrize(
+    ("name", "becomes", "kind", "sizes", "message"),
+    [
+        ("image", "input.1", TensorProto.UINT8, [N, H, W, 3], f"reads input.1 uint8 (?, ?, ?, 3) and gives {LABELS},"),
+        ("image", "image", TensorProto.FLOAT, [N, H, W, 3], f"reads image float32 (?, ?, ?, 3) and gives {LABELS},"),
+        ("image", "image", TensorProto.UINT8, [N, 3, H, W], "reads image uint8 (?, 3, ?, ?) and gives"),
+        ("image", "image", TensorProto.UINT8, [N, H, W, 4], "reads image uint8 (?, ?, ?, 4) and gives"),
+        ("image", "image", TensorProto.UINT8, [H, W, 3], "reads image uint8 (?, ?, 3) and gives"),
+        ("image", "image", TensorProto.UINT8, [2, H, W, 3], "reads image uint8 (2, ?, ?, 3) and gives"),
+        ("image", "image", TensorProto.UINT8, [N, 40, W, 3], "reads image uint8 (?, 40, ?, 3) and gives"),
+        ("image", "image", TensorProto.UINT8, None, "reads image uint8 () and gives"),
+        ("image", "image", 99, [N, H, W, 3], "reads image type 99 (?, ?, ?, 3) and gives"),
+        ("labels", "marks", TensorProto.UINT8, [N, H, W], f"reads {IMAGE} and gives marks uint8 (?, ?, ?), {SCORES}"),
+        ("labels", "labels", TensorProto.INT64, [N, H, W], f"reads {IMAGE} and gives labels int64 (?, ?, ?), {SCORES}"),
+        ("labels", "labels", TensorProto.UINT8, [N, 1, H, W], f"reads {IMAGE} and gives labels uint8 (?, 1, ?, ?), "),
+        ("scores", "scores", TensorProto.FLOAT16, [N, CLASSES, H, W], f"reads {IMAGE} and gives {LABELS}, scores floa"),
+        ("scores", "scores", TensorProto.FLOAT, [N, CLASSES + 1, H, W], f"reads {IMAGE} and gives {LABELS}, scores fl"),
+        ("scores", "scores", TensorProto.FLOAT, [N, "C", H, W], f"reads {IMAGE} and gives {LABELS}, scores float32 (?"),
+    ],
+)
+def test_other_ends_are_refused_even_with_a_right_checksum(
+    tmp_path: Path, model: OnnxFile, name: str, becomes: str, kind: int, sizes: Sizes, message: str
+) -> None:
+    def change(graph: onnx.ModelProto) -> None:
+        end = end_of(graph, name)
+        end.name = becomes
+        end.type.tensor_type.elem_type = kind
+        end.type.tensor_type.ClearField("shape")
+        for size in sizes or []:
+            named = {"dim_value": size} if isinstance(size, int) else {"dim_param": size}
+            end.type.tensor_type.shape.dim.add(**named)
+
+    path = tmp_path / "odd.onnx"
+    assert_refused(path, model, change, message)
+    with pytest.raises(ModelFileError) as caught:
+        read_onnx_file(path)
+    assert str(caught.value).endswith(EXPECTED)
+
+
+def more_outputs(model: onnx.ModelProto) -> None:
+    model.graph.output.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
+
+
+def no_input(model: onnx.ModelProto) -> None:
+    del model.graph.input[:]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (more_outputs, f"reads {IMAGE} and gives {LABELS}, {SCORES}, more float32 (1){EXPECTED}"),
+        (no_input, f"reads nothing and gives {LABELS}, {SCORES}{EXPECTED}"),
+    ],
+)
+def test_more_or_fewer_ends_are_refused(
+    tmp_path: Path, model: OnnxFile, change: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    assert_refused(tmp_path / "odd.onnx", model, change, message)
+
+
+def test_every_kind_of_export_writes_what_is_read(tmp_path: Path) -> None:
+    for pyramid, precision in product((False, True), ("fp32", "fp16")):
+        spec = variant("cn14", CLASSES, width=0.125, pyramid_pooling=pyramid)
+        weights = lively_weights(spec)
+        graph = deployable(network_graph(weights.build(), precision), spec.size_multiple)
+        for each in (graph, fix_size(graph, (65, 96), spec.size_multiple)):
+            write_onnx_file(tmp_path / "a.onnx", OnnxFile(each, ModelMetadata(spec, weights.labels, precision)))
+            assert read_onnx_file(tmp_path / "a.onnx").graph == each
+    assert (OPSET, IR_VERSION) == (network_graph_module.OPSET, network_graph_module.IR_VERSION)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_shipped_files_are_read(name: str) -> None:
+    assert read_onnx_file(find_model_file(name)).metadata.precision == ("int8" if name.endswith("-int8") else "fp32")
 
 
 @pytest.mark.parametrize(

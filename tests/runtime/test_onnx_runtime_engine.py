@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,7 @@ from deployed_networks import BATCHES, assert_source_labels, assert_source_score
 import contextnet.runtime.engines.onnx_runtime as module
 from contextnet.errors import ContextNetError, MissingDependencyError, ModelFileError
 from contextnet.runtime.engines.onnx_runtime import has_cuda, open_engine
-from contextnet.runtime.engines.scoring_call import KEPT_SHAPES
+from contextnet.runtime.engines.shape_cache import KEPT_SHAPES
 
 CPU, CUDA, TENSORRT = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
 
@@ -34,7 +36,7 @@ def test_the_engine_says_what_it_is() -> None:
     assert (info.name, info.version, info.device) == ("onnxruntime", onnxruntime.__version__, "cpu")
     assert (info.precision, info.in_flight) == ("fp32", 2)
     assert open_engine(small_model("int8"), precision="fp32").info.precision == "int8+fp32"
-    assert open_engine(small_model("fp16")).info.precision == "fp16"
+    assert open_engine(small_model("fp16")).info.precision == "fp32", "a CPU casts what is fp16, and computes in fp32"
 
 
 def test_results_come_in_any_order_and_stay() -> None:
@@ -70,7 +72,7 @@ def test_calls_in_flight_run_at_the_same_time() -> None:
             return SimpleNamespace(run=run)
 
     info = open_engine(small_model(), in_flight=2).info
-    engine = module.OnnxRuntimeEngine(Opener(), None, info)  # type: ignore[arg-type]
+    engine = module.OnnxRuntimeEngine(Opener(), None, info, workers=2)  # type: ignore[arg-type]
     calls = [engine.submit(np.full((1, 8, 8, 3), value, np.uint8)) for value in range(4)]
     assert [call.scores()[0, 0, 0, 0] for call in calls] == [0, 1, 2, 3]
     engine.close()
@@ -155,6 +157,7 @@ class Runtime:
     def __init__(self, available: list[str], starting: list[str]) -> None:
         self._available, self._starting = available, starting
         self.opened: list[tuple[list[Any], dict[str, Any]]] = []
+        self.options: list[onnxruntime.SessionOptions] = []
         self.preloaded = 0
 
     SessionOptions = onnxruntime.SessionOptions
@@ -171,6 +174,7 @@ class Runtime:
 
     def InferenceSession(self, graph: bytes, options: Any, *, providers: list[Any], **rest: Any) -> Any:  # noqa: N802
         self.opened.append((providers, rest))
+        self.options.append(options)
         return SimpleNamespace(
             get_providers=lambda: [*self._starting, CPU],
             run=lambda names, inputs: [np.zeros((1, 5, 1, 1), np.float32)],
@@ -183,25 +187,69 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *available: str, starting: tuple[st
     return runtime
 
 
+KEPT = {"trt_engine_cache_enable": "True", "trt_engine_cache_path": "the folder"}
+
+
 @pytest.mark.parametrize(
     ("device", "providers"),
     [
         ("cpu", [(CPU, {})]),
         ("cuda", [(CUDA, {"device_id": "0"})]),
         ("cuda:3", [(CUDA, {"device_id": "3"})]),
-        ("tensorrt:1", [(TENSORRT, {"device_id": "1"}), (CUDA, {"device_id": "1"})]),
+        ("tensorrt:1", [(TENSORRT, {"device_id": "1"} | KEPT), (CUDA, {"device_id": "1"})]),
     ],
 )
 def test_a_device_is_computed_on_by_its_own_part(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], device: str, providers: list[Any]
 ) -> None:
     runtime = pretend(monkeypatch, TENSORRT, CUDA, starting=(TENSORRT, CUDA, CPU))
+    monkeypatch.setattr(module, "engine_cache", lambda graph, shape: Path("the folder"))
     engine = open_engine(small_model(), device=device)
     engine.submit(batch(1, (8, 8))).scores()
     assert runtime.opened == [(providers, {"enable_fallback": False})]
     assert runtime.preloaded == (device != "cpu")
     assert engine.info.device == device
     assert capsys.readouterr().out == ""
+
+
+def test_tensorrt_keeps_what_it_builds_for_each_network_and_shape(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    runtime = pretend(monkeypatch, TENSORRT, CUDA)
+    for model, size_hw in ((small_model(), (8, 8)), (small_model(), (8, 16)), (small_model("fp32", (8, 8)), (8, 8))):
+        for _ in range(2):
+            open_engine(model, device="tensorrt").submit(batch(1, size_hw)).scores()
+    options = [providers[0][1] for providers, _ in runtime.opened]
+    folders = [Path(each["trt_engine_cache_path"]) for each in options]
+    assert folders[::2] == folders[1::2], "what a run has built the next one finds"
+    assert len(set(folders)) == 3
+    assert all(folder.is_dir() and tmp_path in folder.parents for folder in folders)
+
+
+def test_where_nothing_can_be_kept_tensorrt_builds_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "contextnet").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    runtime = pretend(monkeypatch, TENSORRT, CUDA)
+    open_engine(small_model(), device="tensorrt").submit(batch(1, (8, 8))).scores()
+    assert runtime.opened[0][0] == [(TENSORRT, {"device_id": "0"}), (CUDA, {"device_id": "0"})]
+
+
+def test_a_call_that_fails_says_on_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = pretend(monkeypatch, CUDA)
+
+    def run(names: list[str], inputs: dict[str, Any]) -> list[Any]:
+        raise MemoryError("CUDA failure 2:\nout of memory")
+
+    monkeypatch.setattr(
+        runtime, "InferenceSession", lambda *_, **__: SimpleNamespace(run=run, get_providers=lambda: [CUDA, CPU])
+    )
+    call = open_engine(small_model(), device="cuda").submit(batch(2, (8, 16)))
+    with pytest.raises(ModelFileError) as caught:
+        call.labels()
+    assert str(caught.value) == (
+        "ONNX Runtime cannot run the network on images of 2×8×16×3: CUDA failure 2: out of memory"
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,18 +285,57 @@ def test_whether_it_was_built_for_cuda(monkeypatch: pytest.MonkeyPatch, availabl
     assert has_cuda() is expected
 
 
-@pytest.mark.parametrize(("in_flight", "spinning"), [(1, "1"), (2, "0")])
-def test_threads_spin_for_one_call_at_a_time_alone(
-    monkeypatch: pytest.MonkeyPatch, in_flight: int, spinning: str
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        ("fp32", "cpu", "fp32"),
+        ("fp16", "cpu", "fp32"),
+        ("int8", "cpu", "int8+fp32"),
+        ("fp32", "cuda", "fp32"),
+        ("fp16", "cuda", "fp16"),
+        ("fp16", "tensorrt:1", "fp16"),
+        ("int8", "cuda", "int8+fp32"),
+    ],
+)
+def test_the_precision_is_that_of_the_arithmetic(
+    monkeypatch: pytest.MonkeyPatch, precision: str, device: str, expected: str
 ) -> None:
-    noted: list[Any] = []
-    open_session = onnxruntime.InferenceSession
+    pretend(monkeypatch, TENSORRT, CUDA)
+    assert open_engine(small_model(precision), device=device).info.precision == expected
 
-    def note(graph: bytes, options: Any, **rest: Any) -> Any:
-        noted.append(options)
-        return open_session(graph, options, **rest)
 
-    monkeypatch.setattr(onnxruntime, "InferenceSession", note)
-    open_engine(small_model(), in_flight=in_flight, threads=2).submit(batch(1, (8, 8))).scores()
-    assert noted[0].intra_op_num_threads == 2
-    assert noted[0].get_session_config_entry("session.intra_op.allow_spinning") == spinning
+@pytest.mark.parametrize(
+    ("device", "threads", "in_flight", "expected"),
+    [
+        # A session's threads, which count the one that calls it; workers that call it; whether threads spin.
+        ("cpu", 1, 1, (1, 1, "1")),
+        ("cpu", 4, 1, (4, 1, "1")),
+        ("cpu", 1, 3, (1, 1, "0")),
+        ("cpu", 2, 2, (1, 2, "0")),
+        ("cpu", 2, 3, (1, 2, "0")),
+        ("cpu", 4, 3, (2, 3, "0")),
+        ("cpu", 8, 3, (6, 3, "0")),
+        ("cpu", 8, 8, (1, 8, "0")),
+        ("cuda", 1, 3, (1, 3, "0")),
+    ],
+)
+def test_calls_in_flight_share_the_threads(
+    monkeypatch: pytest.MonkeyPatch, device: str, threads: int, in_flight: int, expected: tuple[int, int, str]
+) -> None:
+    runtime = pretend(monkeypatch, CUDA)
+    workers: list[int] = []
+
+    def executor(count: int, name: str) -> ThreadPoolExecutor:
+        workers.append(count)
+        return ThreadPoolExecutor(count, name)
+
+    monkeypatch.setattr(module, "ThreadPoolExecutor", executor)
+    engine = open_engine(small_model(), device=device, in_flight=in_flight, threads=threads)
+    assert engine.info.in_flight == in_flight
+    engine.submit(batch(1, (8, 8))).scores()
+    engine.close()
+    (options,) = runtime.options
+    spinning = options.get_session_config_entry("session.intra_op.allow_spinning")
+    assert (options.intra_op_num_threads, *workers, spinning) == expected
+    if device == "cpu":
+        assert options.intra_op_num_threads - 1 + workers[0] == threads

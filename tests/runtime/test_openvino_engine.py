@@ -22,7 +22,8 @@ from deployed_networks import (
 import contextnet.runtime.engines.openvino as module
 from contextnet.errors import ContextNetError, MissingDependencyError, ModelFileError
 from contextnet.runtime.engines.openvino import open_engine
-from contextnet.runtime.engines.scoring_call import KEPT_SHAPES, ScoringCall
+from contextnet.runtime.engines.scoring_call import ScoringCall
+from contextnet.runtime.engines.shape_cache import KEPT_SHAPES
 from contextnet.runtime.onnx_file import OnnxFile
 from contextnet.runtime.openvino_ir import IrFile
 from contextnet.runtime.openvino_package import load_openvino
@@ -130,19 +131,38 @@ def test_the_shapes_of_late_stay_compiled(monkeypatch: pytest.MonkeyPatch) -> No
     assert [shape[2] for shape in compiled] == [8, 16, 24, 32, 40, 16]
 
 
-def test_asking_what_computes_compiles_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_computes_is_known_without_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = compiled_shapes(monkeypatch)
-    for size_hw, first in ((None, (1, 1, 1, 3)), ((40, 70), (1, 40, 70, 3))):
-        engine = open_engine(small_model("fp32", size_hw))
-        assert engine.info == engine.info
-        engine.submit(batch(2, (40, 70))).scores()
-        assert engine.info.name == "openvino"
-        assert compiled == [first, (2, 40, 70, 3)]
-        compiled.clear()
-    engine = open_engine(small_model())
-    engine.submit(batch(2, (40, 70)))
-    assert engine.info.in_flight == 1
-    assert compiled == [(2, 40, 70, 3)], "what was compiled for images is enough to know"
+    engine = open_engine(small_model(), in_flight=2)
+    before = engine.info
+    assert compiled == []
+    engine.submit(batch(2, (40, 70))).scores()
+    engine.close()
+    assert engine.info is before, "and after closing it is still known"
+    assert compiled == [(2, 40, 70, 3)]
+
+
+@pytest.mark.parametrize("kind", ["fp32", "int8"])
+@pytest.mark.parametrize(
+    "precision", [None, "fp32", pytest.param("bf16", marks=pytest.mark.skipif(not HAS_BF16, reason="no bfloat16"))]
+)
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_the_precision_is_the_one_that_a_compiled_network_tells(
+    monkeypatch: pytest.MonkeyPatch, kind: str, precision: str | None, in_flight: int
+) -> None:
+    told: list[str] = []
+    compile_model = openvino.Core.compile_model
+
+    def note(*arguments: Any) -> Any:
+        compiled = compile_model(*arguments)
+        told.append(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        return compiled
+
+    monkeypatch.setattr(openvino.Core, "compile_model", note)
+    engine = open_engine(small_model(kind), precision=precision, in_flight=in_flight)
+    engine.submit(batch(1, (32, 32))).scores()
+    name = {"f32": "fp32", "bf16": "bf16"}[told[0]]
+    assert engine.info.precision == (f"int8+{name}" if kind == "int8" else name)
 
 
 @pytest.mark.parametrize("form", ["onnx", "ir"])

@@ -3,18 +3,23 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import onnx
 import pytest
 from deployed_networks import SPEC, small_ir, small_model, unreadable_model
 
 import contextnet.runtime.model_bytes as model_bytes
 import contextnet.runtime.openvino_ir as module
 from contextnet.errors import ContextNetError, DamagedError, MissingDependencyError, ModelFileError
+from contextnet.runtime.onnx_file import OnnxFile
 from contextnet.runtime.openvino_ir import read_openvino_ir, write_openvino_ir
 from contextnet.runtime.openvino_package import load_openvino
+from contextnet.spec import variant
+from lively_networks import CLASSES, some_labels
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +164,11 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "weights beyond the file": (swapped(b'offset="0"', b'offset="99999999999"'), "OpenVINO cannot read it: "),
     "another input": (
         swapped(b'names="image"', b'names="picture"'),
-        "has inputs picture and outputs labels, scores of other",
+        "reads picture uint8 (?, ?, ?, 3) and gives labels uint8 (?, ?, ?), scores float32 (?, 5, ?, ?); expected ",
     ),
     "another output": (
         swapped(b'names="labels"', b'names="marks"'),
-        "has inputs image and outputs marks, scores of other",
+        "reads image uint8 (?, ?, ?, 3) and gives marks uint8 (?, ?, ?), scores float32 (?, 5, ?, ?); expected ",
     ),
 }
 
@@ -178,6 +183,59 @@ def test_a_hostile_file_with_a_right_checksum_is_refused_by_name(
         read_openvino_ir(path)
     assert str(caught.value).startswith(f"{path}: {message}")
     assert "\n" not in str(caught.value)
+
+
+def real_image(graph: onnx.GraphProto) -> None:
+    graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+def wide_labels(graph: onnx.GraphProto) -> None:
+    node = next(node for node in graph.node if node.output[0] == "labels")
+    node.attribute[0].i = onnx.TensorProto.INT64
+    next(value for value in graph.output if value.name == "labels").type.tensor_type.elem_type = onnx.TensorProto.INT64
+
+
+def labels_in_planes(graph: onnx.GraphProto) -> None:
+    node = next(node for node in graph.node if node.op_type == "ArgMax")
+    next(attribute for attribute in node.attribute if attribute.name == "keepdims").i = 1
+    output = next(value for value in graph.output if value.name == "labels")
+    output.type.tensor_type.ClearField("shape")
+
+
+def half_a_size(graph: onnx.GraphProto) -> None:
+    graph.input[0].type.tensor_type.shape.dim[1].dim_value = 40
+
+
+@pytest.mark.parametrize(
+    ("change", "classes", "found"),
+    [
+        (real_image, CLASSES, "reads image float32 (?, ?, ?, 3) and gives labels uint8 (?, ?, ?), scores float32 (?, "),
+        (wide_labels, CLASSES, "reads image uint8 (?, ?, ?, 3) and gives labels i64 (?, ?, ?), scores float32 (?, "),
+        (labels_in_planes, CLASSES, "reads image uint8 (?, ?, ?, 3) and gives labels uint8 (?, 1, ?, ?), scores float"),
+        (half_a_size, CLASSES, "reads image uint8 (?, 40, ?, 3) and gives labels uint8 (?, "),
+        (
+            lambda graph: None,
+            6,
+            "reads image uint8 (?, ?, ?, 3) and gives labels uint8 (?, ?, ?), scores float32 (?, 5",
+        ),
+    ],
+)
+def test_other_ends_are_refused_by_name(
+    tmp_path: Path, change: Callable[[onnx.GraphProto], None], classes: int, found: str
+) -> None:
+    model = small_model()
+    graph = onnx.ModelProto()
+    graph.CopyFrom(model.graph)
+    change(graph.graph)
+    metadata = replace(model.metadata, spec=variant("cn14-160", classes), labels=some_labels(classes))
+    with pytest.raises(ModelFileError) as caught:
+        small_ir(tmp_path, OnnxFile(graph, metadata))
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'small.xml'}: {found}")
+    assert message.endswith(
+        f"; expected image uint8 (?, ?, ?, 3) and labels uint8 (?, ?, ?), scores float32 (?, {classes}, ?, ?); "
+        "export the network anew"
+    )
 
 
 def test_the_checksum_is_the_one_that_is_documented(path: Path, written: tuple[bytes, bytes]) -> None:
@@ -233,6 +291,37 @@ def test_weights_that_cannot_be_written_leave_all_as_it_was(
     monkeypatch.setattr(module, "_write", fail)
     with pytest.raises(ContextNetError, match=r"a\.bin: cannot be written: No space left on device; free some space"):
         write_openvino_ir(path, small_model("fp32", (40, 70)))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == contents
+
+
+def test_what_was_there_is_replaced_and_nothing_else_stays(tmp_path: Path) -> None:
+    small_ir(tmp_path)
+    assert small_ir(tmp_path, small_model("fp32", (40, 70))).size_hw == (40, 70)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["small.bin", "small.xml"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_graph_that_cannot_be_renamed_leaves_all_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    path = tmp_path / "a.xml"
+    if before:
+        write_openvino_ir(path, small_model())
+    contents = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    renamed: list[Path] = []
+    rename = Path.replace
+
+    def fail_last(source: Path, target: Path) -> Path:
+        if target == path:
+            assert path.with_suffix(".bin").read_bytes() != contents.get("a.bin"), "the new weights stand by then"
+            raise OSError(5, "Input/output error")
+        renamed.append(target)
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "replace", fail_last)
+    with pytest.raises(ContextNetError, match=r"a\.xml: cannot be written: Input/output error"):
+        write_openvino_ir(path, small_model("fp32", (40, 72)))
+    assert path.with_suffix(".bin") in renamed
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == contents
 
 

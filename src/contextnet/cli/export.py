@@ -49,21 +49,20 @@ def export(
     """
     require_torch("export")
     from contextnet.compression.post_training import quantize_weights
-    from contextnet.export.deployment import FORMATS, Target, deploy, model_of
+    from contextnet.export.deployment import FORMATS, Target, deploy, model_of, require_target
     from contextnet.export.network_graph import network_graph
     from contextnet.models.storage import read_weights
 
-    suffix = FORMATS[format_][0]
     source = find_weights(weights)
-    path = output or Path(f"{source.stem}-{precision}{suffix}")
+    path = output or Path(f"{source.stem}-{precision}{FORMATS[format_][0]}")
     target = Target(path, format_, None if size == "dynamic" else parse_size(size))
-    _require_path(path, suffix)
+    require_target(target)
     weights_read = read_weights(source)
     samples = _samples(images, data, weights_read.labels, precision)
     network = weights_read.build()
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     quantized = None
-    if precision == "int8":
+    if samples.calibration is not None:
         console.print(f"quantizing, calibrated on {len(samples.calibration)} images")
         quantized = quantize_weights(weights_read, samples)
         model = model_of(weights_read, quantized.network, precision, quantized.to_json())
@@ -77,26 +76,17 @@ def export(
         _print(deployment, quantized, samples)
 
 
-def _require_path(path: Path, suffix: str) -> None:
-    """Raise ``ContextNetError`` when the file could not be written or read again; called before any work is done."""
-    if path.suffix != suffix:
-        raise ContextNetError(f"{path}: a file of this format ends in {suffix}; give --output NAME{suffix}")
-    if path.is_dir():
-        raise ContextNetError(f"{path}: is a folder; give a file")
-    if not path.parent.is_dir():
-        raise ContextNetError(f"{path}: its folder does not exist; make it first")
-
-
 def _samples(images: list[Path] | None, data: str | None, labels: LabelSet, precision: str) -> ExportSamples:
     from contextnet.export.samples import drawn_samples, samples_of_data, samples_of_images
 
     if images and data:
         raise ContextNetError("--images and --data: give one of them")
+    calibrates = precision == "int8"
     if data:
-        return samples_of_data(data, labels)
+        return samples_of_data(data, labels, calibrates=calibrates)
     if images:
-        return samples_of_images(images)
-    if precision == "int8":
+        return samples_of_images(images, calibrates=calibrates)
+    if calibrates:
         raise ContextNetError(
             "INT8 needs images to measure its ranges on: give --images FOLDER, with pictures of your camera, or "
             "--data KIND:ROOT"
@@ -123,10 +113,15 @@ def _print(deployment: Deployment, quantized: Quantized | None, samples: ExportS
         share, least = f"{parity.equal_share:.4%}", f"{parity.tolerance:.2%}"
         table.add_row(parity.engine, parity.precision, share, least, str(parity.images))
     console.print(table)
+    for parity in deployment.parities:
+        if not parity.is_within:
+            console.print(f"{parity.engine} computes in {parity.precision} here unless precision fp32 is asked for")
     if quantized:
         kept = ", ".join(quantized.kept_in_float) or "none"
         change = f"{100 * quantized.quality_before:.2f} % -> {100 * quantized.quality:.2f} %"
         console.print(f"INT8: {quantized.measure} {change}; layers kept in float: {kept}")
-    if samples.labelled is None:
-        console.print(f"compared on {samples.name}; --data KIND:ROOT with masks also compares the mIoU")
+    compared = f"compared on {samples.name}"
+    if quantized and samples.labelled is None:
+        compared += "; --data KIND:ROOT, with masks, judges INT8 by its mIoU"
+    console.print(compared)
     console.print(f"{', '.join(map(str, deployment.files))}: {deployment.file_bytes / 1e6:.2f} MB")

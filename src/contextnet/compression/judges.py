@@ -14,11 +14,18 @@ from contextnet.evaluation.iou import class_groups, iou, mean_of_defined
 from contextnet.export.parity import Image, Labeller
 
 Runner = Callable[[onnx.ModelProto], Labeller]
-"""Makes a network's graph ready to label images, the way in which it will be used."""
+"""Makes a network's graph ready to label images."""
+
+LEAST_FOR_HALVES = 4
+"""From so many images on, some choose layers and others accept; fewer do both."""
 
 
 class AgreementJudge:
-    """Judges by the share of pixels to which a network gives the label that its source gives them."""
+    """Judges by the share of pixels to which a network gives the label that its source gives them.
+
+    Every second image chooses the layers that stay in float and the others accept the result, so that it is not judged
+    by what it was fitted to.
+    """
 
     def __init__(self, images: Sequence[Image], expected: Sequence[NDArray[np.uint8]], runner: Runner) -> None:
         self._images = images
@@ -28,11 +35,21 @@ class AgreementJudge:
     @property
     def measure(self) -> str:
         """What the figure is, in words."""
-        return f"equal labels on {len(self)} images"
+        return f"equal labels on {len(self.accepting)} images"
 
-    def __len__(self) -> int:
-        """Give the number of images."""
-        return len(self._images)
+    @property
+    def choosing(self) -> range:
+        """The first, third, fifth image and so on; all of them where they are too few for halves."""
+        return range(0, len(self._images), self._parts)
+
+    @property
+    def accepting(self) -> range:
+        """The second, fourth, sixth image and so on; all of them where they are too few for halves."""
+        return range(self._parts - 1, len(self._images), self._parts)
+
+    @property
+    def _parts(self) -> int:
+        return 2 if len(self._images) >= LEAST_FOR_HALVES else 1
 
     def __call__(self, network: onnx.ModelProto, images: Sequence[int]) -> tuple[float, list[float]]:
         """Give the mean share of equal pixels over some of the images, and that of each."""
@@ -42,7 +59,7 @@ class AgreementJudge:
 
 
 class MeanIouJudge:
-    """Judges by the mIoU against the ground truth of a split."""
+    """Judges by the mIoU against the ground truth of a split, all of which both chooses layers and accepts."""
 
     def __init__(self, split: SegmentationData, runner: Runner) -> None:
         self._split = split
@@ -53,9 +70,15 @@ class MeanIouJudge:
         """What the figure is, in words."""
         return f"mIoU on {self._split.name}"
 
-    def __len__(self) -> int:
-        """Give the number of images."""
-        return len(self._split)
+    @property
+    def choosing(self) -> range:
+        """The whole split."""
+        return range(len(self._split))
+
+    @property
+    def accepting(self) -> range:
+        """The whole split."""
+        return range(len(self._split))
 
     def __call__(self, network: onnx.ModelProto, images: Sequence[int]) -> tuple[float, list[float]]:
         """Give the mIoU over some of the images together, and the share of right pixels of each."""

@@ -1,4 +1,9 @@
-"""Quantizing a network for deployment: calibrated and judged on given images, run as its user will run it."""
+"""Quantizing a network for deployment: calibrated and judged on given images.
+
+The judge runs it in OpenVINO, and what is not INT8 in float32, so that the choice of layers does not depend on what
+else the CPU computes in. How the finished file agrees with its source in an engine's own choice, which is often
+bfloat16, is for ``contextnet.export.deployment`` to see.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +15,24 @@ from contextnet.compression.judges import AgreementJudge, MeanIouJudge, Runner
 from contextnet.compression.quantization import Quantized, quantize
 from contextnet.export.deployment import model_of, source_labels
 from contextnet.export.network_graph import network_graph
-from contextnet.export.parity import Image, Labeller
+from contextnet.export.parity import TOLERANCES, Image, Labeller
 from contextnet.export.samples import ExportSamples
 from contextnet.models.storage import Weights
 from contextnet.runtime.engines.openvino import open_engine
 
-MAX_MIOU_DROP, MAX_DISAGREEMENT = 0.005, 0.02
+MAX_MIOU_DROP, MAX_DISAGREEMENT = 0.005, 1 - TOLERANCES["int8"]
 """What INT8 may cost: mIoU where there are masks, otherwise the share of pixels with another label."""
 
 
 def quantize_weights(weights: Weights, samples: ExportSamples) -> Quantized:
     """Quantize a network with the ranges of ``samples.calibration``.
 
-    It is judged by its mIoU on ``samples.labelled``, or where there are no masks by how many pixels of
-    ``samples.compared`` get the source's label. Raises ``ExportError`` when INT8 costs too much.
+    With masks, the mIoU on ``samples.labelled`` says which layers go back to float and whether the result is accepted.
+    With images alone the share of pixels that get the source's label does: one half of ``samples.compared`` for the
+    layers, the other half for the result. Raises ``ExportError`` when INT8 costs too much. Either way the labels of the
+    finished file are compared with the source's when it is deployed.
     """
+    assert samples.calibration is not None, "samples are taken with images to calibrate"
     network = weights.build()
     graph, multiple = network_graph(network), weights.spec.size_multiple
     runner = _openvino_runner(weights)

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -30,16 +30,30 @@ _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _FLOAT_PIXELS = f"{PIXELS}.float"
 
 
+class CalibrationImages(Protocol):
+    """Images, uint8 (H, W, 3) RGB of any sizes, that are gone through more than once, one at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]: ...
+
+
 class Judge(Protocol):
-    """Says how good a network is, by images of its own."""
+    """Says how good a network is, by images of its own, which have numbers."""
 
     @property
     def measure(self) -> str:
         """What the figure is, in words."""
         ...
 
-    def __len__(self) -> int:
-        """Give the number of images."""
+    @property
+    def choosing(self) -> Sequence[int]:
+        """The images by which layers go back to float."""
+        ...
+
+    @property
+    def accepting(self) -> Sequence[int]:
+        """The images by which the result is accepted; ``measure`` is told of them."""
         ...
 
     def __call__(self, network: onnx.ModelProto, images: Sequence[int]) -> tuple[float, list[float]]:
@@ -51,7 +65,8 @@ class Judge(Protocol):
 class Quantized:
     """A network's graph that reads uint8 pixels, the layers of it that stayed in float, and how it was judged.
 
-    ``quality_before`` and ``quality`` are the figures, 0..1, of ``measure`` for the float and the quantized network.
+    ``quality_before`` and ``quality`` are the figures, 0..1, of ``measure`` for the float and the quantized network, by
+    the images that accept it.
     """
 
     network: onnx.ModelProto
@@ -67,29 +82,28 @@ class Quantized:
 
 
 def quantize(
-    network: onnx.ModelProto, images: Sequence[NDArray[np.uint8]], multiple: int, judge: Judge, max_drop: float
+    network: onnx.ModelProto, images: CalibrationImages, multiple: int, judge: Judge, max_drop: float
 ) -> Quantized:
-    """Quantize a float32 network's graph by the ranges that ``images``, uint8 (H, W, 3) RGB of any sizes, make in it.
+    """Quantize a float32 network's graph by the ranges that ``images`` make in it.
 
-    Images are padded to ``multiple`` by replicating their edges. Where ``judge`` finds the quantized network more than
-    ``max_drop`` below the float one, the layers that cost most go back to float until it does not. Raises
-    ``MissingDependencyError`` when NNCF is not installed, ``ExportError`` when the result stays too far below.
+    Images are padded to ``multiple`` by replicating their edges. Where ``judge``, by its choosing images, finds the
+    quantized network more than ``max_drop`` below the float one, the layers that cost most go back to float until it
+    does not; the result is accepted by its accepting images. Raises ``MissingDependencyError`` when NNCF is not
+    installed, ``ExportError`` when the result stays more than ``max_drop`` below.
     """
     nncf = _load_nncf()
-    samples = [{PIXELS: _padded(image, multiple)} for image in images]
     with redirect_stdout(sys.stderr):  # where its progress bars belong
         quantized = nncf.quantize_with_accuracy_control(
             network,
-            nncf.Dataset(samples),
-            nncf.Dataset(range(len(judge))),
+            nncf.Dataset(images, lambda image: {PIXELS: _padded(image, multiple)}),
+            nncf.Dataset(judge.choosing),
             lambda model, indices: judge(model, list(indices)),
             max_drop=max_drop,
             preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(samples),
+            subset_size=len(images),
         )
-    everything = range(len(judge))
     result = _reading_uint8(quantized)
-    before, after = judge(network, everything)[0], judge(result, everything)[0]
+    before, after = judge(network, judge.accepting)[0], judge(result, judge.accepting)[0]
     if before - after > max_drop:
         raise ExportError(
             f"INT8 costs too much: {judge.measure} {100 * before:.2f} % became {100 * after:.2f} %, and at most "

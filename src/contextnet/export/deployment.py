@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +17,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from contextnet.errors import ExportError
+from contextnet.errors import ContextNetError, ExportError
 from contextnet.export.deployable import deployable, fix_size
-from contextnet.export.parity import Image, Parity, compare
+from contextnet.export.parity import Image, Parity, compare, tolerance
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.score_field import UpsampledScores, best_classes
 from contextnet.models.storage import Weights
+from contextnet.runtime.engines.engine import Engine
 from contextnet.runtime.engines.opening import installed_engines, open_engine
 from contextnet.runtime.model_metadata import ModelMetadata
 from contextnet.runtime.onnx_file import OnnxFile, write_onnx_file
-from contextnet.runtime.openvino_ir import write_openvino_ir
+from contextnet.runtime.openvino_ir import WEIGHTS_SUFFIX, write_openvino_ir
 
 FORMATS = {"onnx": (".onnx", write_onnx_file), "openvino": (".xml", write_openvino_ir)}
 """Suffix and writer by format. OpenVINO's own format keeps the weights in a second file, NAME.bin."""
@@ -40,7 +44,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Deployment:
-    """The files of a finished export, their size together, and how each engine agreed with the source."""
+    """The files of a finished export, their size together, and how each engine agreed with the source.
+
+    An engine has two parities where it computes in other than float32 by its own choice.
+    """
 
     files: tuple[Path, ...]
     file_bytes: int
@@ -59,28 +66,41 @@ def model_of(
     return OnnxFile(deployable(graph, weights.spec.size_multiple), metadata)
 
 
+def require_target(target: Target) -> None:
+    """Raise ``ContextNetError`` when a file cannot be written there, read again, or only over one of another origin."""
+    path, suffix = target.path, FORMATS[target.format][0]
+    if path.suffix != suffix:
+        raise ContextNetError(f"{path}: a file of this format ends in {suffix}; give --output NAME{suffix}")
+    if path.is_dir():
+        raise ContextNetError(f"{path}: is a folder; give a file")
+    if not path.parent.is_dir():
+        raise ContextNetError(f"{path}: its folder does not exist; make it first")
+    weights = path.with_suffix(WEIGHTS_SUFFIX)
+    if target.format == "openvino" and weights.exists() and not path.exists():
+        found = f"exists without {path.name}, so it is no model's, and would be overwritten"
+        raise ContextNetError.at(weights, found, "give another --output, or move it away")
+
+
 def deploy(model: OnnxFile, source: ContextNet, target: Target, images: Sequence[Image]) -> Deployment:
     """Write a model file, compare it with the network that it was made of, in every installed engine, and keep it.
 
-    ``images`` are uint8 (H, W, 3) RGB, and resized where the target has one size. Raises ``ExportError`` when the
-    labels differ by more than the precision's tolerance; then nothing is written.
+    ``images`` are uint8 (H, W, 3) RGB, and resized where the target has one size. Each engine computes them in float32,
+    where not in INT8, and in what it chooses on this CPU. Raises ``ExportError`` when the labels in float32 differ by
+    more than ``parity.tolerance`` allows, ``ContextNetError`` when the target cannot be written; then all is as before.
     """
+    require_target(target)
+    if not images:
+        raise ExportError("an export is compared with its source, and there is no image for that; give at least one")
     if target.size_hw is not None:
         model = replace(model, graph=fix_size(model.graph, target.size_hw, model.metadata.spec.size_multiple))
         images = [_resized(image, target.size_hw) for image in images]
     expected = source_labels(source, images)
-    write = FORMATS[target.format][1]
-    try:
-        with tempfile.TemporaryDirectory(dir=target.path.parent, prefix=f".{target.path.name}.") as folder:
-            draft = Path(folder) / target.path.name
-            write(draft, model)
-            engines, precision = installed_engines(draft), model.metadata.precision
-            parities = tuple(_parity(name, draft, images, expected, precision) for name in engines)
-            # The file that is asked for comes last, so that it is never there without its weights.
-            drafts = sorted(Path(folder).iterdir(), key=lambda file: file == draft)
-            files = tuple(file.replace(target.path.with_name(file.name)) for file in drafts)
-    except OSError as error:
-        raise ExportError.at(target.path, f"cannot be written: {error.strerror}", "choose another folder") from error
+    with _draft_folder(target.path) as folder:
+        draft = folder / target.path.name
+        FORMATS[target.format][1](draft, model)
+        stored, engines = model.metadata.precision, installed_engines(draft)
+        parities = tuple(p for name in engines for p in _parities(name, draft, images, expected, stored))
+        files = _put_in_place(draft, target.path)
     return Deployment(files, sum(file.stat().st_size for file in files), parities)
 
 
@@ -90,14 +110,67 @@ def source_labels(network: ContextNet, images: Sequence[Image]) -> list[NDArray[
         return [_label(network, image) for image in images]
 
 
-def _parity(
-    engine: str, file: Path, images: Sequence[Image], expected: Sequence[NDArray[np.uint8]], precision: str
-) -> Parity:
-    """Compare in float32 where the file is not INT8: the arithmetic of the source, which every CPU has."""
-    opened = open_engine(file, engine=engine, device="cpu", precision="fp32").engine
-    parity = compare(lambda image: opened.submit(image[None]).labels()[0], images, expected, engine, precision)
-    opened.close()
-    return parity
+def _parities(
+    engine: str, file: Path, images: Sequence[Image], expected: Sequence[NDArray[np.uint8]], stored: str
+) -> Iterator[Parity]:
+    """Compare in float32, which every CPU has, and in the engine's own choice, which users get, where it is another.
+
+    In float32 the file has to agree; what rounding costs in the other is told, and is for its user to decide.
+    """
+    compared = set()
+    for asked in ("fp32", None):
+        with closing(open_engine(file, engine=engine, device="cpu", precision=asked).engine) as opened:
+            computed = opened.info.precision
+            if computed not in compared:
+                compared.add(computed)
+                label, least = partial(_labels_of, opened), tolerance(stored, computed)
+                parity = compare(label, images, expected, engine, computed, least)
+                if asked is not None:
+                    parity.require()
+                yield parity
+
+
+def _labels_of(engine: Engine, image: Image) -> NDArray[np.uint8]:
+    labels: NDArray[np.uint8] = engine.submit(image[None]).labels()[0]
+    return labels
+
+
+@contextmanager
+def _draft_folder(target: Path) -> Iterator[Path]:
+    """Make a folder beside a file, on the same disk, for as long as the file is being made."""
+    try:
+        folder = tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise _cannot_be_written(target, error) from error
+    with folder as name:
+        yield Path(name)
+
+
+def _put_in_place(draft: Path, target: Path) -> tuple[Path, ...]:
+    """Move a finished file and what belongs to it beside the target, all or none, and give where they are now.
+
+    When one cannot be moved, those that stood in the place of the others come back.
+    """
+    # The file that is asked for comes last, so that it is never there without its weights.
+    drafts = sorted(draft.parent.iterdir(), key=lambda file: file == draft)
+    files = tuple(target.with_name(file.name) for file in drafts)
+    try:
+        with ExitStack() as undo:
+            for new, file in zip(drafts, files, strict=True):
+                before, existed = new.with_name(f"{new.name}.before"), file.exists()
+                if existed:
+                    # A copy, so that at no moment the file of before is missing.
+                    shutil.copy2(file, before)
+                new.replace(file)
+                undo.callback(partial(before.replace, file) if existed else file.unlink)
+            undo.pop_all()
+    except OSError as error:
+        raise _cannot_be_written(target, error) from error
+    return files
+
+
+def _cannot_be_written(target: Path, error: OSError) -> ExportError:
+    return ExportError.at(target, f"cannot be written: {error.strerror}", "choose another folder")
 
 
 def _label(network: ContextNet, image: Image) -> NDArray[np.uint8]:

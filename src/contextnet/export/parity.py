@@ -15,14 +15,15 @@ Labeller = Callable[[Image], NDArray[np.uint8]]
 """Anything that labels an image, uint8 (H, W, 3) RGB, with train ids, uint8 (H, W)."""
 
 TOLERANCES = {"fp32": 0.9999, "fp16": 0.995, "bf16": 0.995, "int8": 0.97}
-"""The least share of pixels that get the source's label, by the precision that computes them."""
+"""The least share of pixels that get the source's label, by the precision that stores or computes the network."""
 
 
 @dataclass(frozen=True)
 class Parity:
     """How a model file in one engine compares with its source: the share of pixels with equal labels, 0..1.
 
-    ``tolerance`` is the least share that is accepted; ``images`` is how many were compared.
+    ``precision`` is what the engine says that it computed in, as in "int8+bf16"; ``tolerance`` is the least share that
+    is accepted; ``images`` is how many were compared.
     """
 
     engine: str
@@ -31,23 +32,43 @@ class Parity:
     equal_share: float
     tolerance: float
 
+    @property
+    def is_within(self) -> bool:
+        """Whether enough pixels are equal."""
+        return self.equal_share >= self.tolerance
+
+    def require(self) -> None:
+        """Raise ``ExportError`` when too few pixels are equal."""
+        if not self.is_within:
+            raise ExportError(
+                f"the exported network differs from its source: in {self.engine} ({self.precision}) "
+                f"{self.equal_share:.4%} of the pixels of {self.images} images have the same label, expected at least "
+                f"{self.tolerance:.2%}; nothing was written"
+            )
+
+
+def tolerance(stored: str, computed: str) -> float:
+    """Give the least share of equal labels for a model file of precision ``stored`` that is computed in ``computed``.
+
+    ``computed`` is as engines tell it, as in "int8+bf16"; the coarsest of all counts.
+    """
+    return min(TOLERANCES[precision] for precision in (stored, *computed.split("+")))
+
 
 def compare(
-    exported: Labeller, images: Sequence[Image], expected: Sequence[NDArray[np.uint8]], engine: str, precision: str
+    exported: Labeller,
+    images: Sequence[Image],
+    expected: Sequence[NDArray[np.uint8]],
+    engine: str,
+    precision: str,
+    least: float,
 ) -> Parity:
-    """Label ``images`` with an exported network and hold its labels against those that its source gives.
+    """Label ``images``, at least one, with an exported network and hold its labels against those of its source.
 
-    Raises ``ExportError`` when fewer pixels are equal than ``TOLERANCES`` has for ``precision``.
+    ``engine`` and ``precision`` tell what computes, ``least`` is the share of equal pixels that is accepted.
     """
     pixels = equal = 0
     for image, labels in zip(images, expected, strict=True):
         pixels += labels.size
         equal += int(np.count_nonzero(exported(image) == labels))
-    parity = Parity(engine, precision, len(images), equal / pixels, TOLERANCES[precision])
-    if parity.equal_share < parity.tolerance:
-        raise ExportError(
-            f"the exported network differs from its source: in {engine} ({precision}) {parity.equal_share:.4%} of the "
-            f"pixels of {len(images)} images have the same label, expected at least {parity.tolerance:.2%}; "
-            "nothing was written"
-        )
-    return parity
+    return Parity(engine, precision, len(images), equal / pixels, least)

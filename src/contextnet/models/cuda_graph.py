@@ -16,11 +16,9 @@ from torch.backends import cudnn
 
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.gpu_network import score_and_label
-from contextnet.models.shape_cache import Shape, ShapeCache
 from contextnet.runtime.engines.engine import Labels, Scores
+from contextnet.runtime.engines.shape_cache import KEPT_SHAPES, Shape, ShapeCache
 
-KEPT_SHAPES = 4
-"""For how many shapes a slot keeps a graph; by count, one holds 100 to 200 MB of the GPU's memory at 1024×2048."""
 _WARM_UPS = 3
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -19,17 +17,15 @@ from contextnet.models.cuda_graph import GraphSlot
 from contextnet.models.folding import fold_batch_norm
 from contextnet.models.gpu_network import gpu_network
 from contextnet.models.storage import read_weights
-from contextnet.runtime.engines.engine import EngineInfo, Images, Inference, Labels, Scores
-from contextnet.runtime.labelling import label_scores
+from contextnet.runtime.engines.cores import MAX_IN_FLIGHT
+from contextnet.runtime.engines.engine import EngineInfo, Images, Inference
+from contextnet.runtime.engines.scoring_call import ScoringCall, accept_images
 
 PRECISIONS = {
     "cpu": {"fp32": torch.float32, "bf16": torch.bfloat16},
     "cuda": {"fp16": torch.float16, "bf16": torch.bfloat16},
 }
 """What each kind of device computes in; the first is the default."""
-
-MAX_IN_FLIGHT = 8
-"""A call on a GPU has two streams, and PyTorch hands out 32 before it gives the same one twice."""
 
 
 class Slot(Protocol):
@@ -66,14 +62,13 @@ class TorchEngine:
         Returns at once while fewer than ``info.in_flight`` calls are being computed, otherwise waits for the oldest.
         Raises ``ValueError`` for arrays of another shape or dtype.
         """
-        if images.ndim != 4 or images.shape[-1] != 3 or images.size == 0 or images.dtype != np.uint8:
-            raise ValueError(f"images are {images.dtype} {images.shape}; expected uint8 (N, H, W, 3)")
+        images = accept_images(images, None)
         if not self._slots:
             raise ValueError("the engine is closed")
         slot = self._slots[self._submitted % len(self._slots)]
         self._submitted += 1
         # PyTorch takes arrays that may be written to alone, though nothing here does.
-        return slot.submit(torch.from_numpy(np.require(images, requirements=["C", "W"])))
+        return slot.submit(torch.from_numpy(np.require(images, requirements="W")))
 
     def close(self) -> None:
         """Finish the calls that are on their way and give back memory; nothing can be submitted any more."""
@@ -117,35 +112,15 @@ class EagerSlot:
         folded = fold_batch_norm(network).to(dtype)
         self._network = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
 
-    def submit(self, images_NHW3: Tensor) -> EagerInference:
+    def submit(self, images_NHW3: Tensor) -> ScoringCall:
         """Score the images."""
         with torch.inference_mode():
             # The interleaved array, seen as (N, 3, H, W), already is in channels-last layout.
             scores = self._network(images_NHW3.permute(0, 3, 1, 2)).scores.float().contiguous()
-        return EagerInference(scores.numpy(), (images_NHW3.shape[1], images_NHW3.shape[2]))
+        return ScoringCall(scores.numpy, (images_NHW3.shape[1], images_NHW3.shape[2]))
 
     def close(self) -> None:
         """Do nothing: the memory goes with the slot."""
-
-
-@dataclass(frozen=True, eq=False)
-class EagerInference:
-    """The scores of a call that has been computed, and the size of its images."""
-
-    computed_scores: Scores
-    size_hw: tuple[int, int]
-
-    def scores(self) -> Scores:
-        """Give the scores."""
-        return self.computed_scores
-
-    def labels(self) -> Labels:
-        """Give the labels, made when they are first asked for."""
-        return self._labels
-
-    @cached_property
-    def _labels(self) -> Labels:
-        return np.stack([label_scores(scores_CHW, self.size_hw) for scores_CHW in self.computed_scores])
 
 
 def _find_device(text: str) -> torch.device:

@@ -2,13 +2,13 @@
 
 Input ``image`` uint8 (N, H, W, 3) RGB. Outputs ``labels`` uint8 (N, H, W) train ids at the image's size, and
 ``scores`` float32 (N, C, H' / 8, W' / 8) of the image padded at the bottom and the right to the spec's multiple. The
-metadata is that of ``ModelMetadata``, and ``checksum``: the SHA-256 over the graph and the rest of the metadata.
+metadata is that of ``ModelMetadata``, and ``checksum``: the SHA-256 over all else that the file holds.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,12 +18,25 @@ from contextnet.files import write_atomically
 from contextnet.runtime.model_bytes import read_model_bytes
 from contextnet.runtime.model_metadata import ModelMetadata
 from contextnet.runtime.onnx_graph import keep_output
+from contextnet.runtime.onnx_vocabulary import foreign_parts
 
 if TYPE_CHECKING:
     import onnx
 
 SUFFIX = ".onnx"
 IMAGE, LABELS, SCORES = "image", "labels", "scores"
+
+
+@dataclass(frozen=True)
+class End:
+    """An input or an output of a graph: its name, its elements' type in NumPy's words, its sizes, None for any."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} ({', '.join('?' if size is None else str(size) for size in self.shape)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +70,7 @@ def write_onnx_file(path: Path, model: OnnxFile) -> None:
     marked = onnx.ModelProto()
     marked.CopyFrom(model.graph)
     texts = model.metadata.to_texts()
-    for key, text in {**texts, "checksum": _checksum(model.graph, texts)}.items():
+    for key, text in {**texts, "checksum": _checksum(marked, texts)}.items():
         marked.metadata_props.add(key=key, value=text)
     payload = marked.SerializeToString(deterministic=True)
 
@@ -71,7 +84,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
     """Read a model file of this project, held against its checksum; no other file that it may name is opened.
 
     Raises ``DamagedError`` when its bytes are not those that were written, ``ModelFileError`` when it is missing, not
-    ONNX, of another project, or keeps tensors in other files; both name the file.
+    ONNX, of another project, keeps tensors in other files, or holds what no export writes; both name the file.
     """
     model = _parse(path, read_model_bytes(path, "check the path and its permissions"))
     texts = {entry.key: entry.value for entry in model.metadata_props}
@@ -84,9 +97,27 @@ def read_onnx_file(path: Path) -> OnnxFile:
     metadata = ModelMetadata.from_texts(path, texts)
     if claimed is None:
         raise DamagedError.at(path, "its metadata lacks the checksum", "the file was altered, fetch it again")
-    if foreign := _foreign_parts(model):
+    if foreign := foreign_parts(model):
         raise ModelFileError.at(path, f"holds {', '.join(foreign)}", "export the network anew")
+    inputs, outputs = ([_end(value) for value in values] for values in (model.graph.input, model.graph.output))
+    require_ends(path, inputs, outputs, metadata.spec.num_classes)
     return OnnxFile(model, metadata)
+
+
+def require_ends(path: Path, inputs: Sequence[End], outputs: Sequence[End], num_classes: int) -> None:
+    """Raise ``ModelFileError`` unless a graph, of whatever format, reads and gives what a model file does.
+
+    Any number of images; their height and width are both free or both fixed.
+    """
+    image = End(IMAGE, "uint8", (None, None, None, 3))
+    labels = End(LABELS, "uint8", (None, None, None))
+    scores = End(SCORES, "float32", (None, num_classes, None, None))
+    known = {end.name: end for end in (*inputs, *outputs)}
+    names = [end.name for end in inputs], sorted(end.name for end in outputs)
+    fits = names == ([IMAGE], [LABELS, SCORES]) and all(_fits(known[end.name], end) for end in (image, labels, scores))
+    if not fits or known[IMAGE].shape.count(None) not in {1, 3}:
+        found = f"reads {_listed(inputs)} and gives {_listed(outputs)}; expected {image} and {labels}, {scores}"
+        raise ModelFileError.at(path, found, "export the network anew")
 
 
 def _parse(path: Path, payload: bytes) -> onnx.ModelProto:
@@ -103,28 +134,37 @@ def _parse(path: Path, payload: bytes) -> onnx.ModelProto:
 
 
 def _keeps_tensors_elsewhere(model: onnx.ModelProto) -> bool:
-    """Look for tensors whose values lie in other files, among the weights and inside the nodes."""
+    """Look for constants whose values lie in other files."""
     from onnx.external_data_helper import uses_external_data
 
-    inside = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
-    return any(uses_external_data(tensor) for tensor in (*model.graph.initializer, *inside))
+    return any(uses_external_data(tensor) for tensor in model.graph.initializer)
 
 
-def _foreign_parts(model: onnx.ModelProto) -> list[str]:
-    """Name what no graph of this project has, and through which one could reach further than its nodes show."""
-    graph = model.graph
-    found = sorted({f"operators of '{node.domain}'" for node in graph.node if node.domain})
-    found += ["functions"] * bool(model.functions) + ["sparse tensors"] * bool(graph.sparse_initializer)
-    nested = any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute)
-    inputs, outputs = [value.name for value in graph.input], {value.name for value in graph.output}
-    found += ["graphs inside graphs"] * nested
-    if inputs != [IMAGE] or outputs != {LABELS, SCORES}:
-        found.append(f"inputs {', '.join(inputs)} and outputs {', '.join(sorted(outputs))}")
-    return found
+def _end(value: onnx.ValueInfoProto) -> End:
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    tensor = value.type.tensor_type
+    try:
+        dtype = str(tensor_dtype_to_np_dtype(tensor.elem_type))
+    except KeyError:
+        dtype = f"type {tensor.elem_type}"
+    return End(value.name, dtype, tuple(dim.dim_value or None for dim in tensor.shape.dim))
+
+
+def _fits(end: End, expected: End) -> bool:
+    """Tell whether type and rank are as expected, every fixed size is the right one, and any number of images goes."""
+    if (end.dtype, len(end.shape), end.shape[:1]) != (expected.dtype, len(expected.shape), (None,)):
+        return False
+    return all(right is None or size == right for size, right in zip(end.shape, expected.shape, strict=True))
+
+
+def _listed(ends: Sequence[End]) -> str:
+    return ", ".join(map(str, ends)) or "nothing"
 
 
 def _checksum(model: onnx.ModelProto, texts: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(model.graph.SerializeToString(deterministic=True))
+    """Hash a model that has no metadata, and the metadata's texts."""
+    digest = hashlib.sha256(model.SerializeToString(deterministic=True))
     for key, text in sorted(texts.items()):
         digest.update(f"{key}={text}|".encode())
     return digest.hexdigest()

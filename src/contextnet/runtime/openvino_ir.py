@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from contextlib import suppress
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,16 +22,17 @@ from contextnet.errors import DamagedError, ModelFileError
 from contextnet.files import write_atomically
 from contextnet.runtime.model_bytes import read_model_bytes
 from contextnet.runtime.model_metadata import FORMAT, ModelMetadata
-from contextnet.runtime.onnx_file import IMAGE, LABELS, SCORES, OnnxFile
+from contextnet.runtime.onnx_file import End, OnnxFile, require_ends
 from contextnet.runtime.openvino_package import load_openvino
 
 if TYPE_CHECKING:
-    from openvino import Model  # type: ignore[import-untyped]
+    from openvino import Model, Output  # type: ignore[import-untyped]
 
 SUFFIX, WEIGHTS_SUFFIX = ".xml", ".bin"
 _REMEDY = "a model is two files, NAME.xml and NAME.bin, side by side"
 _KEY = "contextnet"
 _CHECKSUM = "<!-- contextnet sha256:{} -->\n"
+_ELEMENT_TYPES = {"u8": "uint8", "f32": "float32"}
 _CHECKSUM_LINE = re.compile(rb"<!-- contextnet sha256:([0-9a-f]{64}) -->\n\Z")
 
 
@@ -50,36 +53,32 @@ class IrFile:
 def write_openvino_ir(path: Path, model: OnnxFile) -> None:
     """Convert a model file into OpenVINO's format, its weights as precise as before; ``path`` ends in .xml.
 
-    Both files are written, or none. Raises ``MissingDependencyError`` without OpenVINO, ``ModelFileError`` when it
-    cannot convert the graph, ``ContextNetError`` naming the file that cannot be written.
+    Both files are written, or both stay as they were. Raises ``MissingDependencyError`` without OpenVINO,
+    ``ModelFileError`` when it cannot convert the graph, ``ContextNetError`` naming the file that cannot be written.
     """
     if path.suffix != SUFFIX:
         raise ModelFileError.at(path, "is no name for OpenVINO's format", f"give one that ends in {SUFFIX}")
     xml, weights = _convert(path, model)
     weights_path = path.with_suffix(WEIGHTS_SUFFIX)
-    had_weights = weights_path.exists()
+    with ExitStack() as until_renamed:
 
-    def write_both(file: BinaryIO) -> None:
-        # The weights follow when the graph lacks nothing but its name: what can fail after them is one rename.
-        file.write(xml + _CHECKSUM.format(_checksum(xml, weights)).encode())
-        file.flush()
-        os.fsync(file.fileno())
-        write_atomically(weights_path, lambda weights_file: _write(weights_file, weights))
+        def write_both(file: BinaryIO) -> None:
+            # The weights follow when the graph lacks nothing but its name: what can fail after them is one rename.
+            file.write(xml + _CHECKSUM.format(_checksum(xml, weights)).encode())
+            file.flush()
+            os.fsync(file.fileno())
+            until_renamed.enter_context(_restored_on_failure(weights_path))
+            write_atomically(weights_path, lambda weights_file: _write(weights_file, weights))
 
-    try:
         write_atomically(path, write_both)
-    except BaseException:
-        if not had_weights:
-            with suppress(OSError):
-                weights_path.unlink(missing_ok=True)
-        raise
 
 
 def read_openvino_ir(path: Path) -> IrFile:
     """Read a model file of this project in OpenVINO's format, held against its checksum before anything is parsed.
 
     Raises ``DamagedError`` when the bytes are not those that were written, ``ModelFileError`` when one of the two
-    files is missing or they are of another project, ``MissingDependencyError`` without OpenVINO.
+    files is missing, they are of another project, or the graph has other ends; ``MissingDependencyError`` without
+    OpenVINO.
     """
     marked = read_model_bytes(path, _REMEDY)
     line = _CHECKSUM_LINE.search(marked)
@@ -99,7 +98,10 @@ def read_openvino_ir(path: Path) -> IrFile:
         found = f"OpenVINO cannot read it: {_reason(error)}"
         raise ModelFileError.at(path, found, "export the network anew") from error
     metadata = ModelMetadata.from_texts(path, _texts(graph))
-    return IrFile(path, metadata, _size_hw(path, graph), xml, weights)
+    inputs, outputs = ([_end(value) for value in values] for values in (graph.inputs, graph.outputs))
+    require_ends(path, inputs, outputs, metadata.spec.num_classes)
+    _, height, width, _ = inputs[0].shape
+    return IrFile(path, metadata, (height, width) if height and width else None, xml, weights)
 
 
 def _convert(path: Path, model: OnnxFile) -> tuple[bytes, bytes]:
@@ -124,16 +126,32 @@ def _texts(graph: Model) -> dict[str, str]:
     return {key: text for key, text in texts.items() if isinstance(text, str)} if isinstance(texts, dict) else {}
 
 
-def _size_hw(path: Path, graph: Model) -> tuple[int, int] | None:
-    """Give the size that the graph is fixed to; raises ``ModelFileError`` when its ends are not a model file's."""
-    inputs, outputs = (
-        sorted(name for end in ends for name in end.get_names()) for ends in (graph.inputs, graph.outputs)
-    )
-    if inputs != [IMAGE] or outputs != [LABELS, SCORES] or graph.inputs[0].get_partial_shape().rank != 4:
-        found = f"has inputs {', '.join(inputs)} and outputs {', '.join(outputs)} of other shapes or names"
-        raise ModelFileError.at(path, found, "export the network anew")
-    _, height, width, _ = graph.inputs[0].get_partial_shape()
-    return (height.get_length(), width.get_length()) if height.is_static and width.is_static else None
+def _end(value: Output) -> End:
+    element = value.get_element_type().get_type_name()
+    shape = value.get_partial_shape()
+    sizes = [size.get_length() if size.is_static else None for size in shape] if shape.rank.is_static else []
+    return End(", ".join(sorted(value.get_names())), _ELEMENT_TYPES.get(element, element), tuple(sizes))
+
+
+@contextmanager
+def _restored_on_failure(path: Path) -> Iterator[None]:
+    """Set a file aside while another is written in its place; it comes back when the block fails."""
+    aside = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.old")
+    was_there = path.is_file()
+    if was_there:
+        path.replace(aside)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if was_there:
+                aside.replace(path)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+    if was_there:
+        with suppress(OSError):
+            aside.unlink()
 
 
 def _checksum(xml: bytes, weights: bytes) -> str:

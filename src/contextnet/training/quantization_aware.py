@@ -50,8 +50,8 @@ class QuantizationAwareForward:
 
     def __init__(self, network: ContextNet) -> None:
         self._network = network
-        self._outputs = tuple(_rounded_outputs(network))
-        self._inputs = tuple(_rounded_inputs(network))
+        self._outputs = tuple(rounded_outputs(network))
+        self._inputs = tuple(rounded_inputs(network))
         self._stems = tuple(branch.stem for branch in _branches(network))
 
     def __call__(self, image: Tensor) -> NetworkOutput:
@@ -81,7 +81,7 @@ def round_weight(weight: Tensor, steps: float) -> Tensor:
     """Round a weight (C, …) to multiples of each output channel's greatest magnitude / ``steps``."""
     greatest = weight.detach().abs().amax(tuple(range(1, weight.dim())), keepdim=True)
     step = (greatest / steps).clamp_min(SMALLEST_STEP)
-    return cast(Tensor, _Round.apply(weight, step, -greatest / step, greatest / step))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Round.apply(weight, step, None))  # type: ignore[no-untyped-call]
 
 
 def round_activation(features_NCHW: Tensor, *, per_channel: bool) -> Tensor:
@@ -91,42 +91,44 @@ def round_activation(features_NCHW: Tensor, *, per_channel: bool) -> Tensor:
     """
     values = features_NCHW.detach()
     if per_channel:
-        low, high = (values.amin((0, 2, 3), keepdim=True), values.amax((0, 2, 3), keepdim=True))
+        low, high = values.amin((0, 2, 3), keepdim=True), values.amax((0, 2, 3), keepdim=True)
     else:
-        low, high = (extremes.float().mean() for extremes in (values.amin((1, 2, 3)), values.amax((1, 2, 3))))
+        low, high = values.amin((1, 2, 3)).float().mean(), values.amax((1, 2, 3)).float().mean()
     low, high = low.float().clamp_max(0), high.float().clamp_min(0)
     step = ((high - low) / ACTIVATION_STEPS).clamp_min(SMALLEST_STEP)
-    lowest = (low / step).round()
-    rounded = _Round.apply(features_NCHW, step, lowest, lowest + ACTIVATION_STEPS)  # type: ignore[no-untyped-call]
-    return cast(Tensor, rounded)
+    lowest = None if per_channel else (low / step).round()  # nothing lies outside the whole range
+    return cast(Tensor, _Round.apply(features_NCHW, step, lowest))  # type: ignore[no-untyped-call]
 
 
 class _Round(torch.autograd.Function):
-    """Round to multiples of ``step`` from ``lowest`` to ``highest`` steps; straight through on the way back.
+    """Round to multiples of ``step``, where given to 256 of them from ``lowest`` up; straight through on the way back.
 
-    PyTorch's own fake quantization does the same in several times the time on a CPU, and refuses NaN, which has to
-    reach the loss.
+    PyTorch's own fake quantization does the same to finite values, in several times the time on a CPU, and turns NaN,
+    which has to reach the loss, into zero.
     """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, step: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    def forward(ctx: Any, values: Tensor, step: Tensor, lowest: Tensor | None) -> Tensor:
         steps = (values.float() / step).round_()
-        kept = steps.clamp(lowest, highest)
-        ctx.save_for_backward(steps == kept)
-        return kept.mul_(step).to(values.dtype)
+        if lowest is not None:
+            kept = steps.clamp(lowest, lowest + ACTIVATION_STEPS)
+            ctx.save_for_backward(steps == kept)
+            steps = kept
+        return steps.mul_(step).to(values.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (is_inside,) = ctx.saved_tensors
-        return gradient * is_inside, None, None, None
+        for is_inside in ctx.saved_tensors:
+            gradient = gradient * is_inside
+        return gradient, None, None
 
 
 def _branches(network: ContextNet) -> list[ContextBranch | DetailBranch]:
     return [m for m in network.modules() if isinstance(m, ContextBranch | DetailBranch)]
 
 
-def _rounded_outputs(network: ContextNet) -> Iterator[tuple[nn.Module, bool]]:
+def rounded_outputs(network: ContextNet) -> Iterator[tuple[nn.Module, bool]]:
     """Give the modules whose outputs INT8 holds, and whether a depth-wise convolution reads them."""
     read_by_depthwise: set[nn.Module] = set()
     for module in network.modules():
@@ -142,7 +144,7 @@ def _rounded_outputs(network: ContextNet) -> Iterator[tuple[nn.Module, bool]]:
             yield module, module in read_by_depthwise
 
 
-def _rounded_inputs(network: ContextNet) -> Iterator[tuple[nn.Module, bool]]:
+def rounded_inputs(network: ContextNet) -> Iterator[tuple[nn.Module, bool]]:
     """Give the modules that read what a resize or a pooling made, and whether they are depth-wise."""
     for module in network.modules():
         if isinstance(module, FusionUnit):

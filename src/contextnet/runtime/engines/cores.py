@@ -8,7 +8,10 @@ from pathlib import Path
 from contextnet.errors import ContextNetError
 
 MAX_IN_FLIGHT = 8
-"""Beyond so many calls in flight no engine computes faster."""
+"""Beyond so many calls in flight no engine computes faster, and PyTorch would run out of streams on a GPU.
+
+It hands out 32 before it gives the same one twice, and a call has two.
+"""
 
 GPU_CALLS = 3
 """One comes, one is computed, one goes."""

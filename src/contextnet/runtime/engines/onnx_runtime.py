@@ -11,15 +11,16 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from contextnet.errors import ContextNetError, MissingDependencyError, ModelFileError
 from contextnet.runtime.engines.cores import at_least_one, usable_threads
-from contextnet.runtime.engines.engine import EngineInfo, Images
-from contextnet.runtime.engines.scoring_call import KEPT_SHAPES, CallsInFlight, ScoringCall, accept_images
+from contextnet.runtime.engines.engine import EngineInfo, Images, Scores
+from contextnet.runtime.engines.scoring_call import CallsInFlight, ScoringCall, accept_images
+from contextnet.runtime.engines.shape_cache import KEPT_SHAPES, ShapeCache
+from contextnet.runtime.engines.tensorrt_cache import engine_cache
 from contextnet.runtime.onnx_file import IMAGE, SCORES, OnnxFile
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def open_engine(
 ) -> OnnxRuntimeEngine:
     """Make a model file ready to run on "cpu", "cuda" or "tensorrt"; "cuda:1" is the second GPU.
 
-    ``precision`` is "fp32" or None, which both leave it as it is in the file. ``threads`` are those of all calls in
-    flight together, None for one on each core that this process may use. Raises ``MissingDependencyError`` without
-    ONNX Runtime, or without its part for the device; ``ContextNetError`` for an unknown device or precision and for
-    numbers below 1.
+    ``precision`` is "fp32" or None, which both leave it as it is in the file; what the file holds in fp16 a CPU casts
+    to fp32 and computes so. ``threads`` are those of all calls in flight together, None for one on each core that this
+    process may use. Raises ``MissingDependencyError`` without ONNX Runtime, or without its part for the device;
+    ``ContextNetError`` for an unknown device or precision and for numbers below 1.
     """
     threads = usable_threads(threads)
     at_least_one("in_flight", in_flight)
@@ -56,19 +57,20 @@ def open_engine(
     kind, index = _parse_device(device)
     _require_providers(runtime, kind)
     options = {} if kind == "cpu" else {"device_id": index}
+    # A thread that has begun a call on a GPU waits for it, and takes no core meanwhile.
+    workers = min(in_flight, threads) if kind == "cpu" else in_flight
     dimensions = model.graph.graph.input[0].type.tensor_type.shape.dim
     opener = _SessionOpener(
         runtime,
         graph=model.scoring(),
         dimensions=tuple(dimension.dim_param for dimension in dimensions),
         providers=tuple((name, options) for name in PROVIDERS[kind]),
-        threads=threads,
+        # All calls share a session's threads, and every worker computes along with them.
+        threads=max(1, threads - workers + 1),
         spins=in_flight == 1,
     )
-    is_int8 = model.metadata.precision == "int8"
-    arithmetic = "int8+fp32" if is_int8 else model.metadata.precision
-    info = EngineInfo("onnxruntime", runtime.__version__, device, arithmetic, in_flight)
-    return OnnxRuntimeEngine(opener, model.size_hw, info)
+    info = EngineInfo("onnxruntime", runtime.__version__, device, _arithmetic(model, kind), in_flight)
+    return OnnxRuntimeEngine(opener, model.size_hw, info, workers)
 
 
 def has_cuda() -> bool:
@@ -80,8 +82,9 @@ def has_cuda() -> bool:
 class _SessionOpener:
     """What a session is opened from, and how.
 
-    ``dimensions`` are the names of the image's dimensions in the graph, empty where it is fixed. Threads that spin
-    while they wait answer sooner and take the cores from each other when several calls run at a time.
+    ``dimensions`` are the names of the image's dimensions in the graph, empty where it is fixed; ``threads`` counts the
+    one that calls the session. Threads that spin while they wait answer sooner and take the cores from each other when
+    several calls run at a time.
     """
 
     runtime: ModuleType
@@ -102,12 +105,10 @@ class _SessionOpener:
                 options.add_free_dimension_override_by_name(name, length)
         try:
             session = self.runtime.InferenceSession(
-                self.graph, options, providers=list(self.providers), enable_fallback=False
+                self.graph, options, providers=self._providers(shape), enable_fallback=False
             )
         except Exception as error:  # its own errors have no common base
-            what = f"run the network on images of {'×'.join(map(str, shape))}"
-            reason = " ".join(str(error).split())[:_REASON_LENGTH]
-            raise ModelFileError(f"ONNX Runtime cannot {what}: {reason}") from error
+            raise _refusal(shape, error) from error
         provider = self.providers[0][0]
         if provider not in session.get_providers():
             raise ContextNetError(
@@ -116,19 +117,27 @@ class _SessionOpener:
             )
         return session
 
+    def _providers(self, shape: tuple[int, ...]) -> list[tuple[str, dict[str, str]]]:
+        return [
+            (name, options | (_kept_engines(self.graph, shape) if name == TENSORRT else {}))
+            for name, options in self.providers
+        ]
+
 
 class OnnxRuntimeEngine:
     """Runs a network on images of any shape; sessions for the last few shapes stay open.
 
-    Calls in flight run at the same time in one session. Results stay valid, after ``close`` too.
+    Up to ``workers`` calls in flight run at the same time in one session. Results stay valid, after ``close`` too.
     """
 
-    def __init__(self, opener: _SessionOpener, fixed_hw: tuple[int, int] | None, info: EngineInfo) -> None:
+    def __init__(
+        self, opener: _SessionOpener, fixed_hw: tuple[int, int] | None, info: EngineInfo, workers: int
+    ) -> None:
         self._info = info
         self._fixed_hw = fixed_hw
-        self._session = lru_cache(KEPT_SHAPES)(opener.open)
+        self._sessions = ShapeCache(opener.open, KEPT_SHAPES)
         self._calls = CallsInFlight(info.in_flight)
-        self._executor = ThreadPoolExecutor(info.in_flight, "onnxruntime")
+        self._executor = ThreadPoolExecutor(workers, "onnxruntime")
 
     @property
     def info(self) -> EngineInfo:
@@ -142,15 +151,41 @@ class OnnxRuntimeEngine:
         """
         images = accept_images(images, self._fixed_hw)
         self._calls.make_room()
-        session = self._session(images.shape)
-        outputs = self._executor.submit(session.run, [SCORES], {IMAGE: images})
-        return self._calls.add(ScoringCall(lambda: outputs.result()[0], images.shape[1:3]))
+        scores = self._executor.submit(_score, self._sessions[images.shape], images)
+        return self._calls.add(ScoringCall(scores.result, images.shape[1:3]))
 
     def close(self) -> None:
         """Give back memory and threads; calls that are on their way are finished first."""
         self._calls.close()
         self._executor.shutdown()
-        self._session.cache_clear()
+        self._sessions.clear()
+
+
+def _score(session: InferenceSession, images: Images) -> Scores:
+    try:
+        scores: Scores = session.run([SCORES], {IMAGE: images})[0]
+    except Exception as error:  # its own errors have no common base
+        raise _refusal(images.shape, error) from error
+    return scores
+
+
+def _refusal(shape: tuple[int, ...], error: Exception) -> ModelFileError:
+    reason = " ".join(str(error).split())[:_REASON_LENGTH]
+    return ModelFileError(f"ONNX Runtime cannot run the network on images of {'×'.join(map(str, shape))}: {reason}")
+
+
+def _arithmetic(model: OnnxFile, kind: str) -> str:
+    """Tell what a model file is computed in on a kind of device."""
+    precision = model.metadata.precision
+    if precision == "int8":
+        return "int8+fp32"
+    return "fp32" if kind == "cpu" else precision
+
+
+def _kept_engines(graph: bytes, shape: tuple[int, ...]) -> dict[str, str]:
+    """Tell TensorRT where to keep what it builds for a graph and a shape, if that can be kept at all."""
+    folder = engine_cache(graph, shape)
+    return {} if folder is None else {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(folder)}
 
 
 def _load() -> ModuleType:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import cycle
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -18,7 +17,8 @@ import numpy as np
 from contextnet.errors import ContextNetError, ModelFileError
 from contextnet.runtime.engines.cores import at_least_one, usable_threads
 from contextnet.runtime.engines.engine import EngineInfo, Images, Scores
-from contextnet.runtime.engines.scoring_call import KEPT_SHAPES, CallsInFlight, ScoringCall, accept_images
+from contextnet.runtime.engines.scoring_call import CallsInFlight, ScoringCall, accept_images
+from contextnet.runtime.engines.shape_cache import KEPT_SHAPES, ShapeCache
 from contextnet.runtime.onnx_file import SCORES, OnnxFile
 from contextnet.runtime.openvino_ir import IrFile
 from contextnet.runtime.openvino_package import load_openvino
@@ -54,8 +54,13 @@ def open_engine(
         config |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": min(in_flight, threads)}
     if precision is not None:
         config |= {"INFERENCE_PRECISION_HINT": _precision_hint(core, precision)}
+    version: str = openvino.__version__.partition("-")[0]
+    arithmetic = precision or _own_precision(core)
+    if model.metadata.precision == "int8":
+        arithmetic = f"int8+{arithmetic}"
+    info = EngineInfo("openvino", version, _DEVICE.lower(), arithmetic, in_flight)
     compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, in_flight)
-    return OpenVinoEngine(compiler, model.size_hw, is_int8=model.metadata.precision == "int8")
+    return OpenVinoEngine(compiler, model.size_hw, info)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +70,6 @@ class _Network:
     openvino: ModuleType
     requests: Iterator[InferRequest]
     scores_shape: tuple[int, ...]
-    precision: str
 
     def start(self, images: Images) -> Callable[[], Scores]:
         """Begin with contiguous images, and give what waits for their scores."""
@@ -101,11 +105,9 @@ class _Compiler:
         except RuntimeError as error:
             what = f"run the network on images of {'×'.join(map(str, shape))}"
             raise _refusal(what, error) from error
-        precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         # When a request's turn comes again, as many calls have begun since, so that its last one has been waited for.
         requests = cycle([compiled.create_infer_request() for _ in range(self.in_flight)])
-        shape = tuple(compiled.output(0).shape)
-        return _Network(self.openvino, requests, shape, _PRECISION_NAMES.get(precision, precision))
+        return _Network(self.openvino, requests, tuple(compiled.output(0).shape))
 
 
 class OpenVinoEngine:
@@ -114,20 +116,16 @@ class OpenVinoEngine:
     Images that are contiguous are used where they are. Results stay valid, after ``close`` too.
     """
 
-    def __init__(self, compiler: _Compiler, fixed_hw: tuple[int, int] | None, *, is_int8: bool) -> None:
-        self._version: str = compiler.openvino.__version__.partition("-")[0]
+    def __init__(self, compiler: _Compiler, fixed_hw: tuple[int, int] | None, info: EngineInfo) -> None:
+        self._info = info
         self._fixed_hw = fixed_hw
-        self._is_int8 = is_int8
-        self._shape: tuple[int, ...] = (1, *(fixed_hw or (1, 1)), 3)
-        self._calls = CallsInFlight(compiler.in_flight)
-        self._network = lru_cache(KEPT_SHAPES)(compiler.compile)
+        self._calls = CallsInFlight(info.in_flight)
+        self._networks = ShapeCache(compiler.compile, KEPT_SHAPES)
 
     @property
     def info(self) -> EngineInfo:
-        """What computes, where and how; the precision is what the network, once compiled, says of itself."""
-        precision = self._network(self._shape).precision
-        precision = f"int8+{precision}" if self._is_int8 else precision
-        return EngineInfo("openvino", self._version, _DEVICE.lower(), precision, self._calls.limit)
+        """What computes, where and how."""
+        return self._info
 
     def submit(self, images: Images) -> ScoringCall:
         """Begin with some images of one size; they must not change until the result has been taken.
@@ -136,14 +134,13 @@ class OpenVinoEngine:
         """
         images = accept_images(images, self._fixed_hw)
         self._calls.make_room()
-        network = self._network(images.shape)
-        self._shape = images.shape
+        network = self._networks[images.shape]
         return self._calls.add(ScoringCall(network.start(images), images.shape[1:3]))
 
     def close(self) -> None:
         """Give back memory and threads; calls that are on their way are finished first."""
         self._calls.close()
-        self._network.cache_clear()
+        self._networks.clear()
 
     def __del__(self) -> None:
         # A call on its way reads and writes memory that nobody else may hold.
@@ -157,6 +154,12 @@ def _precision_hint(core: Core, precision: str) -> str:
     if precision == "bf16" and "BF16" not in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"):
         raise ContextNetError("precision 'bf16': this CPU does not compute in bfloat16; use fp32")
     return PRECISIONS[precision]
+
+
+def _own_precision(core: Core) -> str:
+    """Tell what OpenVINO computes in on this CPU unless it is told otherwise; a compiled network would say the same."""
+    name: str = core.get_property(_DEVICE, "INFERENCE_PRECISION_HINT").get_type_name()
+    return _PRECISION_NAMES.get(name, name)
 
 
 def _scoring_graph(openvino: ModuleType, core: Core, model: OnnxFile | IrFile) -> Model:

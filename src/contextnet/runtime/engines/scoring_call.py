@@ -12,9 +12,6 @@ from contextnet.errors import ContextNetError
 from contextnet.runtime.engines.engine import Images, Labels, Scores
 from contextnet.runtime.labelling import label_scores
 
-KEPT_SHAPES = 4
-"""How many shapes of images an engine stays set up for."""
-
 
 def accept_images(images: Images, fixed_hw: tuple[int, int] | None) -> Images:
     """Give the images contiguous in memory, copied only where they are not.
