@@ -14,7 +14,7 @@ from contextnet.export.deployment import source_labels
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import read_weights
 from contextnet.runtime.onnx_file import read_onnx_file
-from contextnet.runtime.openvino_package import load_openvino
+from contextnet.runtime.openvino_package import openvino_core
 from contextnet.runtime.segmenter import Segmenter
 from contextnet.weights.catalogue import find_model_file, find_weights, model_names, summarize_weights, weights_names
 
@@ -75,7 +75,7 @@ def test_the_model_file_agrees_with_its_weights(camvid_root: Path, engine: str, 
 
 
 def has_bfloat16() -> bool:
-    return "BF16" in load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def test_int8_loses_at_most_half_a_point_on_camvid(camvid_root: Path) -> None:

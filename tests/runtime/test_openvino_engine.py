@@ -26,10 +26,10 @@ from contextnet.runtime.engines.scoring_call import ScoringCall
 from contextnet.runtime.engines.shape_cache import KEPT_SHAPES
 from contextnet.runtime.onnx_file import OnnxFile
 from contextnet.runtime.openvino_ir import IrFile
-from contextnet.runtime.openvino_package import load_openvino
+from contextnet.runtime.openvino_package import load_openvino, openvino_core
 
 openvino = load_openvino()
-HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+HAS_BF16 = "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @pytest.mark.parametrize("form", ["onnx", "ir"])
@@ -221,7 +221,7 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> Non
 
 def test_a_cpu_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     core = SimpleNamespace(get_property=lambda device, name: {"OPTIMIZATION_CAPABILITIES": ["FP32", "INT8"]}[name])
-    monkeypatch.setattr(module, "load_openvino", lambda: SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr(module, "openvino_core", lambda: core)
     with pytest.raises(ContextNetError, match=r"^precision 'bf16': this CPU does not compute in bfloat16; use fp32$"):
         open_engine(small_model(), precision="bf16")
 

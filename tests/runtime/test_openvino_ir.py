@@ -17,7 +17,7 @@ import contextnet.runtime.openvino_ir as module
 from contextnet.errors import ContextNetError, DamagedError, MissingDependencyError, ModelFileError
 from contextnet.runtime.onnx_file import OnnxFile
 from contextnet.runtime.openvino_ir import read_openvino_ir, write_openvino_ir
-from contextnet.runtime.openvino_package import load_openvino
+from contextnet.runtime.openvino_package import openvino_core
 from contextnet.spec import variant
 from lively_networks import CLASSES, some_labels
 
@@ -59,14 +59,14 @@ def test_what_is_written_is_read(tmp_path: Path, size_hw: tuple[int, int] | None
 
 
 def test_weights_stay_float32(path: Path) -> None:
-    graph = load_openvino().Core().read_model(path)
+    graph = openvino_core().read_model(path)
     constants = [op for op in graph.get_ops() if op.get_type_name() == "Constant"]
     kernels = {op.get_element_type().get_type_name() for op in constants if len(op.shape) >= 4}
     assert kernels == {"f32"}
 
 
 def test_openvino_alone_reads_it_and_its_metadata(path: Path) -> None:
-    graph = load_openvino().Core().read_model(path)
+    graph = openvino_core().read_model(path)
     assert graph.get_rt_info(["contextnet", "format"]).astype(str) == "contextnet-model-1"
     assert [sorted(value.get_names()) for value in graph.outputs] == [["labels"], ["scores"]]
 
@@ -134,7 +134,7 @@ FOREIGN: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_a_foreign_file_is_refused_without_being_parsed(path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     path.write_bytes(FOREIGN[kind](without_last_line(path.read_bytes())))
-    monkeypatch.setattr(module, "load_openvino", lambda: pytest.fail("OpenVINO must not see it"))
+    monkeypatch.setattr(module, "openvino_core", lambda: pytest.fail("OpenVINO must not see it"))
     with pytest.raises(ModelFileError) as caught:
         read_openvino_ir(path)
     assert str(caught.value) == (

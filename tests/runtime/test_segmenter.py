@@ -231,3 +231,27 @@ def test_a_model_file_runs_where_pytorch_is_not_installed(model_file: Path) -> N
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_signals_are_handled_after_segmenters_have_come_and_gone(model_file: Path) -> None:
+    """In a process of its own, since what went wrong here ended the process."""
+    program = "\n".join(
+        [
+            "import os, signal",
+            "import numpy as np",
+            "from contextnet.runtime.segmenter import Segmenter",
+            "frame = np.zeros((64, 96, 3), np.uint8)",
+            "def use():",
+            f"    segmenter = Segmenter.load({str(model_file)!r})",
+            "    segmenter.predict(frame)",
+            "    segmenter.predict_batch([frame] * 3)",
+            "use()",
+            "use()",
+            "heard = []",
+            "signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))",
+            "os.kill(os.getpid(), signal.SIGTERM)",
+            "assert heard == [signal.SIGTERM]",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

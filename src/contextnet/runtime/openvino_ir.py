@@ -23,7 +23,7 @@ from contextnet.files import write_atomically
 from contextnet.runtime.model_bytes import read_model_bytes
 from contextnet.runtime.model_metadata import FORMAT, ModelMetadata
 from contextnet.runtime.onnx_file import End, OnnxFile, require_ends
-from contextnet.runtime.openvino_package import load_openvino
+from contextnet.runtime.openvino_package import load_openvino, openvino_core
 
 if TYPE_CHECKING:
     from openvino import Model, Output  # type: ignore[import-untyped]
@@ -91,9 +91,8 @@ def read_openvino_ir(path: Path) -> IrFile:
     if line[1].decode() != _checksum(xml, weights):
         found = f"it and its {WEIGHTS_SUFFIX} do not match their checksum"
         raise DamagedError.at(path, found, "one was damaged or belongs to another model, fetch both again")
-    openvino = load_openvino()
     try:
-        graph = openvino.Core().read_model(xml, weights)
+        graph = openvino_core().read_model(xml, weights)
     except RuntimeError as error:
         found = f"OpenVINO cannot read it: {_reason(error)}"
         raise ModelFileError.at(path, found, "export the network anew") from error
@@ -108,7 +107,7 @@ def _convert(path: Path, model: OnnxFile) -> tuple[bytes, bytes]:
     """Give the contents of both files, without the checksum."""
     openvino = load_openvino()
     try:
-        graph = openvino.Core().read_model(model.graph.SerializeToString())
+        graph = openvino_core().read_model(model.graph.SerializeToString())
         for key, text in model.metadata.to_texts().items():
             graph.set_rt_info(text, [_KEY, key])
         with TemporaryDirectory() as folder:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from contextnet.errors import MissingDependencyError
 
@@ -28,6 +30,20 @@ def load_openvino() -> ModuleType:
         if error.name != _PACKAGE:
             raise
     raise MissingDependencyError("OpenVINO is not installed; pip install openvino")
+
+
+def openvino_core() -> Any:
+    """Give OpenVINO's core, one for the whole process; raises as ``load_openvino`` does.
+
+    Its CPU plugin gives the thread that makes it a stack for signal handlers, and takes the stack away with itself. Of
+    two cores the second restores the first one's stack, freed by then, and the next signal ends the process.
+    """
+    return _core(load_openvino())
+
+
+@cache
+def _core(openvino: ModuleType) -> Any:
+    return openvino.Core()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from contextnet.runtime.engines.scoring_call import CallsInFlight, ScoringCall, 
 from contextnet.runtime.engines.shape_cache import KEPT_SHAPES, ShapeCache
 from contextnet.runtime.onnx_file import SCORES, OnnxFile
 from contextnet.runtime.openvino_ir import IrFile
-from contextnet.runtime.openvino_package import load_openvino
+from contextnet.runtime.openvino_package import load_openvino, openvino_core
 
 if TYPE_CHECKING:
     from openvino import Core, InferRequest, Model  # type: ignore[import-untyped]
@@ -46,7 +46,7 @@ def open_engine(
     threads = usable_threads(threads)
     at_least_one("in_flight", in_flight)
     openvino = load_openvino()
-    core = openvino.Core()
+    core = openvino_core()
     config: dict[str, str | int] = {"INFERENCE_NUM_THREADS": threads}
     if in_flight == 1:
         config |= {"PERFORMANCE_HINT": "LATENCY"}
