@@ -207,3 +207,9 @@ def test_a_place_that_will_not_do_is_refused(
         return
     with pytest.raises(ContextNetError, match=message):
         require_target(target)
+
+
+def test_a_size_that_no_image_has_is_refused(tmp_path: Path) -> None:
+    require_target(Target(tmp_path / "m.onnx", "onnx", (8192, 8192)))
+    with pytest.raises(ContextNetError, match=r"^size 8193×8192: an image has at most 67108864 pixels; give a smaller"):
+        require_target(Target(tmp_path / "m.onnx", "onnx", (8193, 8192)))

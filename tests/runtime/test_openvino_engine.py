@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from deployed_networks import (
-    BATCHES,
-    assert_source_labels,
     assert_source_scores,
     batch,
     small_ir,
@@ -24,25 +22,10 @@ from contextnet.errors import ContextNetError, MissingDependencyError, ModelFile
 from contextnet.runtime.engines.openvino import open_engine
 from contextnet.runtime.engines.scoring_call import ScoringCall
 from contextnet.runtime.engines.shape_cache import KEPT_SHAPES
-from contextnet.runtime.onnx_file import OnnxFile
-from contextnet.runtime.openvino_ir import IrFile
 from contextnet.runtime.openvino_package import load_openvino, openvino_core
 
 openvino = load_openvino()
 HAS_BF16 = "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-@pytest.mark.parametrize("form", ["onnx", "ir"])
-@pytest.mark.parametrize("in_flight", [1, 2])
-def test_scores_and_labels_are_those_of_the_source(tmp_path: Path, form: str, in_flight: int) -> None:
-    model: OnnxFile | IrFile = small_model() if form == "onnx" else small_ir(tmp_path)
-    engine = open_engine(model, precision="fp32", in_flight=in_flight)
-    for seed, (number, size_hw) in enumerate(BATCHES):
-        images = batch(number, size_hw, seed)
-        call = engine.submit(images)
-        assert_source_scores(call.scores(), images)
-        assert_source_labels(call.labels(), images)
-    engine.close()
 
 
 @pytest.mark.skipif(not HAS_BF16, reason="this CPU does not compute in bfloat16")
@@ -67,19 +50,6 @@ def test_the_engine_says_what_it_is(tmp_path: Path) -> None:
     assert (chosen.precision, chosen.in_flight) == ("int8+bf16" if HAS_BF16 else "int8+fp32", 3)
 
 
-def test_results_come_in_any_order_and_stay() -> None:
-    images = [batch(1, (64, 96), seed) for seed in range(8)] + [batch(2, (32, 32), 8)]
-    engine = open_engine(small_model(), precision="fp32", in_flight=3, threads=2)
-    calls = [engine.submit(each) for each in images]
-    early = calls[-1].scores()
-    engine.close()
-    for call, each in reversed(list(zip(calls, images, strict=True))):
-        assert_source_scores(call.scores(), each)
-        np.testing.assert_array_equal(call.labels(), call.labels())
-    assert_source_scores(early, images[-1])
-    assert len({call.scores().tobytes() for call in calls}) == len(calls), "every call has scores of its own"
-
-
 def test_an_engine_that_is_let_go_finishes_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls that nobody waits for still write to memory that is theirs alone."""
     finished: list[ScoringCall] = []
@@ -97,14 +67,6 @@ def test_an_engine_that_is_let_go_finishes_its_calls(monkeypatch: pytest.MonkeyP
     gc.collect()
     assert finished == calls
     assert_source_scores(calls[1].scores(), images)
-
-
-def test_a_closed_engine_takes_no_images() -> None:
-    engine = open_engine(small_model())
-    engine.close()
-    engine.close()
-    with pytest.raises(ValueError, match="the engine is closed"):
-        engine.submit(batch(1, (8, 8)))
 
 
 def compiled_shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
@@ -165,20 +127,6 @@ def test_the_precision_is_the_one_that_a_compiled_network_tells(
     assert engine.info.precision == (f"int8+{name}" if kind == "int8" else name)
 
 
-@pytest.mark.parametrize("form", ["onnx", "ir"])
-def test_a_file_fixed_to_one_size_refuses_others(tmp_path: Path, form: str) -> None:
-    fixed = small_model("fp32", (40, 70))
-    engine = open_engine(fixed if form == "onnx" else small_ir(tmp_path, fixed), precision="fp32")
-    images = batch(2, (40, 70))
-    assert_source_scores(engine.submit(images).scores(), images)
-    with pytest.raises(ContextNetError) as caught:
-        engine.submit(batch(1, (41, 70)))
-    assert str(caught.value) == (
-        "the image is 41×70 (height × width) and the model file is fixed to 40×70; "
-        "scale the image, or export the network without a size"
-    )
-
-
 def test_images_and_scores_are_used_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
 
@@ -195,12 +143,6 @@ def test_images_and_scores_are_used_where_they_are(monkeypatch: pytest.MonkeyPat
     assert given[0] == images.ctypes.data
     scores = engine.submit(images).scores()
     assert given[3] == scores.ctypes.data, "and the scores where OpenVINO has written them"
-
-
-def test_images_with_gaps_in_memory_are_read_as_they_look() -> None:
-    engine = open_engine(small_model(), precision="fp32")
-    images = batch(1, (64, 64))[:, ::2, ::-1]
-    assert_source_scores(engine.submit(images).scores(), images)
 
 
 @pytest.mark.parametrize(

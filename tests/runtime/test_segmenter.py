@@ -202,56 +202,51 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         Segmenter.load("cn99")
 
 
+def run_alone(*lines: str) -> None:
+    """Run a program in a process of its own."""
+    command = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_importing_it_is_light() -> None:
     """Neither PyTorch nor an engine is imported before one is needed, and never PyTorch for a model file."""
-    program = "\n".join(
-        [
-            "import sys",
-            "import contextnet.runtime.segmenter",
-            "heavy = {'torch', 'openvino', 'onnx', 'onnxruntime', 'nncf', 'pydantic', 'rich'} & set(sys.modules)",
-            "sys.exit(f'imported: {heavy}' if heavy else 0)",
-        ]
+    run_alone(
+        "import sys",
+        "import contextnet.runtime.segmenter",
+        "heavy = {'torch', 'openvino', 'onnx', 'onnxruntime', 'nncf', 'pydantic', 'rich'} & set(sys.modules)",
+        "sys.exit(f'imported: {heavy}' if heavy else 0)",
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_model_file_runs_where_pytorch_is_not_installed(model_file: Path) -> None:
-    program = "\n".join(
-        [
-            "import sys",
-            "sys.modules['torch'] = None",
-            "import numpy as np",
-            "from contextnet.runtime.segmenter import Segmenter",
-            f"segmenter = Segmenter.load({str(model_file)!r})",
-            "result = segmenter.predict(np.zeros((33, 70, 3), np.uint8), confidence=True)",
-            "assert result.labels.shape == (33, 70)",
-            "assert len(segmenter.predict_batch([np.zeros((33, 70, 3), np.uint8)] * 4)) == 4",
-        ]
+    run_alone(
+        "import sys",
+        "sys.modules['torch'] = None",
+        "import numpy as np",
+        "from contextnet.runtime.segmenter import Segmenter",
+        f"segmenter = Segmenter.load({str(model_file)!r})",
+        "result = segmenter.predict(np.zeros((33, 70, 3), np.uint8), confidence=True)",
+        "assert result.labels.shape == (33, 70)",
+        "assert len(segmenter.predict_batch([np.zeros((33, 70, 3), np.uint8)] * 4)) == 4",
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_signals_are_handled_after_segmenters_have_come_and_gone(model_file: Path) -> None:
     """In a process of its own, since what went wrong here ended the process."""
-    program = "\n".join(
-        [
-            "import os, signal",
-            "import numpy as np",
-            "from contextnet.runtime.segmenter import Segmenter",
-            "frame = np.zeros((64, 96, 3), np.uint8)",
-            "def use():",
-            f"    segmenter = Segmenter.load({str(model_file)!r})",
-            "    segmenter.predict(frame)",
-            "    segmenter.predict_batch([frame] * 3)",
-            "use()",
-            "use()",
-            "heard = []",
-            "signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))",
-            "os.kill(os.getpid(), signal.SIGTERM)",
-            "assert heard == [signal.SIGTERM]",
-        ]
+    run_alone(
+        "import os, signal",
+        "import numpy as np",
+        "from contextnet.runtime.segmenter import Segmenter",
+        "frame = np.zeros((64, 96, 3), np.uint8)",
+        "def use():",
+        f"    segmenter = Segmenter.load({str(model_file)!r})",
+        "    segmenter.predict(frame)",
+        "    segmenter.predict_batch([frame] * 3)",
+        "use()",
+        "use()",
+        "heard = []",
+        "signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))",
+        "os.kill(os.getpid(), signal.SIGTERM)",
+        "assert heard == [signal.SIGTERM]",
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

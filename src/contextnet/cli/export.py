@@ -47,7 +47,7 @@ def export(
 
     The file is compared with its source on the images given, or on drawn streets, and kept only if the labels agree.
     """
-    require_torch("export")
+    require_torch("export", extra="export")
     from contextnet.compression.post_training import quantize_weights
     from contextnet.export.deployment import FORMATS, Target, deploy, model_of, require_target
     from contextnet.export.network_graph import network_graph

@@ -20,6 +20,7 @@ from PIL import Image as PillowImage
 from contextnet.errors import ContextNetError, ExportError
 from contextnet.export.deployable import deployable, fix_size
 from contextnet.export.parity import Image, Parity, compare, tolerance
+from contextnet.images import MAX_PIXELS
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.score_field import UpsampledScores, best_classes
 from contextnet.models.storage import Weights
@@ -67,8 +68,14 @@ def model_of(
 
 
 def require_target(target: Target) -> None:
-    """Raise ``ContextNetError`` when a file cannot be written there, read again, or only over one of another origin."""
+    """Raise ``ContextNetError`` when no file of the size can be used, or none be written there and read again.
+
+    Nor is one written over weights of another origin.
+    """
     path, suffix = target.path, FORMATS[target.format][0]
+    if target.size_hw is not None and target.size_hw[0] * target.size_hw[1] > MAX_PIXELS:
+        size = "×".join(map(str, target.size_hw))
+        raise ContextNetError(f"size {size}: an image has at most {MAX_PIXELS} pixels; give a smaller one")
     if path.suffix != suffix:
         raise ContextNetError(f"{path}: a file of this format ends in {suffix}; give --output NAME{suffix}")
     if path.is_dir():
