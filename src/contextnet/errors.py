@@ -48,6 +48,10 @@ class ExportError(ContextNetError):
     """An exported network does not compute what its source computes."""
 
 
+class StreamError(ContextNetError):
+    """A source of frames cannot be read, or a sink of results cannot take them."""
+
+
 class RecipeError(ContextNetError):
     """A training recipe has an unknown key, a wrong type or a value out of range."""
 

@@ -14,7 +14,7 @@ from contextnet.evaluation.evaluator import Evaluation, evaluate
 from contextnet.training.messages import wait_for_all
 from contextnet.training.ranks import ALONE, Ranks
 from contextnet.training.shared_evaluation import evaluate_together
-from contextnet.training.stopping import Stopped
+from contextnet.stop_signals import Stopped
 from training_data import Blocks
 
 

@@ -94,7 +94,7 @@ def _train(
     from contextnet.training.preparation import prepare_split
     from contextnet.training.run import resume_run, start_run
     from contextnet.training.run_folder import prepare_run_folder
-    from contextnet.training.stopping import ending_on_sigterm
+    from contextnet.stop_signals import ending_on_sigterm
     from contextnet.training.trainer import train as run_training
 
     def show(title: str) -> AbstractContextManager[Callable[[int, int], None]]:

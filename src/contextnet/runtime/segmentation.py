@@ -15,6 +15,7 @@ from contextnet.runtime.class_lookup import find_train_id
 from contextnet.runtime.polygons import Polygon, trace_polygons
 from contextnet.runtime.regrouping import Regrouping
 from contextnet.runtime.run_length import RunLength, class_run_lengths
+from contextnet.runtime.timed_image import TimedImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +23,14 @@ class Segmentation:
     """Labels of one image, uint8 (H, W) train ids of ``label_set``, and how long they took.
 
     ``confidence``, float32 (H, W) of 0..1, is the probability of each pixel's label where it was asked for. Raises
-    ``ValueError`` when it differs from the labels in size.
+    ``ValueError`` when it differs from the labels in size. ``frame`` is the picture of a stream that this is of.
     """
 
     labels: NDArray[np.uint8]
     label_set: LabelSet
     latency_ms: float
     confidence: NDArray[np.float32] | None = None
+    frame: TimedImage | None = None
 
     def __post_init__(self) -> None:
         if self.confidence is not None and self.confidence.shape != self.labels.shape:

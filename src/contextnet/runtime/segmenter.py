@@ -23,10 +23,11 @@ from contextnet.errors import ContextNetError, ImageError
 from contextnet.images import MAX_PIXELS, read_image
 from contextnet.labels import LabelSet
 from contextnet.runtime.engines.cores import streaming_calls
-from contextnet.runtime.engines.engine import Engine, EngineInfo, Inference
+from contextnet.runtime.engines.engine import Engine, EngineInfo
 from contextnet.runtime.engines.opening import OpenedEngine, find_model, open_engine
-from contextnet.runtime.labelling import confidence_of
+from contextnet.runtime.pending import PendingSegmentation
 from contextnet.runtime.segmentation import Segmentation
+from contextnet.runtime.timed_image import TimedImage
 
 Image = NDArray[np.uint8] | Path | str
 """Pixels, uint8 (H, W, 3) RGB, or the path of an image file."""
@@ -51,15 +52,6 @@ class EngineChoice:
             in_flight=in_flight,
             threads=self.threads,
         )
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """An image on its way."""
-
-    inference: Inference
-    size_hw: tuple[int, int]
-    started_s: float
 
 
 class Segmenter:
@@ -115,8 +107,26 @@ class Segmenter:
 
         Raises ``ImageError`` when the file cannot be read or the array is not uint8 (H, W, 3).
         """
+        return self.begin(image).result(confidence=confidence)
+
+    def begin(self, image: Image | TimedImage, *, is_one_of_several: bool = False) -> PendingSegmentation:
+        """Begin to label one image, and give what its result can be had from.
+
+        Waits while the engine has as many images on their way as it takes: one, or, for one of several, the number that
+        makes the highest rate. The image must not change before its result is there. Raises as ``predict`` does.
+        """
         self._require_open()
-        return self._finish(self._submit(self._single.engine, image), confidence)
+        engine = self._streaming_engine() if is_one_of_several else self._single.engine
+        frame = None if isinstance(image, np.ndarray | Path | str) or not hasattr(image, "arrived_s") else image
+        pixels = _pixels(image if frame is None else frame.image)
+        started_s = time.perf_counter()
+        with self._lock:
+            inference = engine.submit(pixels[None])
+        return PendingSegmentation(inference, pixels.shape[:2], self.label_set, started_s, frame)
+
+    def images_on_their_way(self) -> int:
+        """Give how many images make the highest rate when they are begun as some of several."""
+        return self._streaming_engine().info.in_flight
 
     def predict_batch(self, images: Sequence[Image], *, confidence: bool = False) -> list[Segmentation]:
         """Label images, which may differ in size. Raises ``ImageError`` as ``predict`` does."""
@@ -124,27 +134,33 @@ class Segmenter:
             raise ImageError.at(images, "is one image", "a batch is a list of images")
         return list(self.stream(images, confidence=confidence))
 
-    def stream(self, frames: Iterable[Image], *, confidence: bool = False) -> Iterator[Segmentation]:
-        """Label frames as they come, and give the results in their order.
+    def stream(self, frames: Iterable[Image | TimedImage], *, confidence: bool = False) -> Iterator[Segmentation]:
+        """Label frames as they come, and give the results in their order; ``frames`` may be a source of a stream.
 
         A few are on their way at a time, one more than there are threads: a result comes when so many frames have
         been taken, or the source has ended, and a slow consumer holds the source back, so that memory stays bounded. A
         frame must not change before its result has come. What the source raises is raised after the results of the
         frames before. ``latency_ms`` of a result runs until it is taken, the wait for younger frames included.
+
+        Frames whose ``is_live`` is true cannot wait: they are computed one by one, each as it comes.
         """
         self._require_open()
-        engine = self._streaming_engine()
-        pending: deque[_Pending] = deque()
+        if getattr(frames, "is_live", False):
+            for frame in frames:
+                yield self.begin(frame).result(confidence=confidence)
+            return
+        limit = self.images_on_their_way()
+        pending: deque[PendingSegmentation] = deque()
         failure = None
         try:
             for frame in frames:
-                pending.append(self._submit(engine, frame))
-                if len(pending) >= engine.info.in_flight:
-                    yield self._finish(pending.popleft(), confidence)
+                pending.append(self.begin(frame, is_one_of_several=True))
+                if len(pending) >= limit:
+                    yield pending.popleft().result(confidence=confidence)
         except Exception as error:  # the frames before it are on their way
             failure = error
         while pending:
-            yield self._finish(pending.popleft(), confidence)
+            yield pending.popleft().result(confidence=confidence)
         if failure is not None:
             raise failure
 
@@ -181,21 +197,8 @@ class Segmenter:
             self._several = replace(self._choice, engine=self.info.name).open(self._source, calls).engine
         return self._several
 
-    def _submit(self, engine: Engine, image: Image) -> _Pending:
-        pixels = _pixels(image)
-        started_s = time.perf_counter()
-        with self._lock:
-            return _Pending(engine.submit(pixels[None]), pixels.shape[:2], started_s)
 
-    def _finish(self, pending: _Pending, confidence: bool) -> Segmentation:
-        """Wait for an image's labels; the time is that from its being given to the engine."""
-        labels = pending.inference.labels()[0]
-        probabilities = confidence_of(pending.inference.scores()[0], pending.size_hw) if confidence else None
-        latency_ms = 1000 * (time.perf_counter() - pending.started_s)
-        return Segmentation(labels, self.label_set, latency_ms, probabilities)
-
-
-def _pixels(image: Image) -> NDArray[np.uint8]:
+def _pixels(image: object) -> NDArray[np.uint8]:
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

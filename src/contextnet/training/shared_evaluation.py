@@ -7,9 +7,9 @@ from contextnet.errors import ContextNetError
 from contextnet.evaluation.evaluator import Evaluation, Progress, evaluate_share, merge_shares
 from contextnet.evaluation.predictor import Predictor
 from contextnet.evaluation.share import Share
+from contextnet.stop_signals import Stopped
 from contextnet.training.messages import gather
 from contextnet.training.ranks import Ranks
-from contextnet.training.stopping import Stopped
 
 
 def evaluate_together(

@@ -13,6 +13,7 @@ from contextnet.data.decoding import DecodedSplit
 from contextnet.data.sample import SegmentationData
 from contextnet.errors import TrainingError
 from contextnet.files import write_text
+from contextnet.stop_signals import Stopped, StopRequest, heed_signals
 from contextnet.training.allocator import retained_memory
 from contextnet.training.checkpoint import Checkpoints
 from contextnet.training.logbook import Logbook
@@ -22,7 +23,6 @@ from contextnet.training.recipe.recipe import write_recipe
 from contextnet.training.run import TrainingRun
 from contextnet.training.run_folder import RunFolder
 from contextnet.training.step import learning_rate_at, take_step
-from contextnet.training.stopping import Stopped, StopRequest, heed_signals
 from contextnet.training.tensorboard import TensorBoard, open_tensorboard
 from contextnet.training.validation import validate
 

@@ -13,11 +13,11 @@ from contextnet.files import write_json
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import Weights, load_strictly, write_weights
+from contextnet.stop_signals import Stopped, StopRequest
 from contextnet.training.logbook import Logbook
 from contextnet.training.run import TrainingRun
 from contextnet.training.run_folder import RunFolder
 from contextnet.training.shared_evaluation import evaluate_together
-from contextnet.training.stopping import Stopped, StopRequest
 from contextnet.training.tensorboard import TensorBoard
 
 

@@ -1,4 +1,4 @@
-"""Stopping on request: SIGTERM and SIGINT are noted, and the training loop ends where nothing is lost."""
+"""Stopping on request: SIGTERM and SIGINT are noted, and a long loop ends where nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass
 class StopRequest:
-    """Which signal asked the run to stop, if any has."""
+    """Which signal asked to stop, if any has."""
 
     signal_number: int | None = None
 
 
 class Stopped(Exception):  # noqa: N818 - a request, no error
-    """Ends the loop on request, with everything saved that a resumed run needs to go on exactly."""
+    """Ends a loop on request, with everything kept that is needed to use or resume what was done."""
 
     def __init__(self, signal_number: int | None) -> None:
         self.signal_number = signal_number or signal.SIGTERM

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from contextnet.training.stopping import ending_on_sigterm, heed_signals
+from contextnet.stop_signals import ending_on_sigterm, heed_signals
 
 
 def send(number: int) -> None:

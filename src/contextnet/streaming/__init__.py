@@ -1,0 +1,1 @@
+"""Streams: frames from cameras and videos, labelled in order and without lag. No PyTorch."""

@@ -1,0 +1,44 @@
+"""Pictures as their planes: YUV 4:2:0, the form that cameras give and videos hold."""
+
+from __future__ import annotations
+
+import numpy as np
+from av import VideoFrame
+from av.video.plane import VideoPlane
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8]
+
+FORMAT = "yuv420p"
+"""Brightness in full size, two colour differences in half, rounded up; 8 bits each."""
+
+
+def in_planes(video: VideoFrame) -> VideoFrame:
+    """Give a picture in YUV 4:2:0, converted only if it is not, with its times and its description of the colours."""
+    if video.format.name == FORMAT:
+        return video
+    converted = video.reformat(format=FORMAT)
+    converted.pts, converted.time_base = video.pts, video.time_base
+    return converted
+
+
+def blank_like(video: VideoFrame, size_hw: tuple[int, int] | None = None) -> VideoFrame:
+    """Make a picture in YUV 4:2:0, not yet written to, of a picture's size or another, with its times and colours."""
+    height, width = size_hw or (video.height, video.width)
+    blank = VideoFrame(width, height, FORMAT)
+    blank.pts, blank.time_base = video.pts, video.time_base
+    blank.color_range, blank.colorspace = video.color_range, video.colorspace
+    blank.color_primaries, blank.color_trc = video.color_primaries, video.color_trc
+    return blank
+
+
+def plane_views(video: VideoFrame) -> tuple[Plane, Plane, Plane]:
+    """View the planes of a picture in YUV 4:2:0 where they lie: Y (H, W), U and V of half the size, rounded up."""
+    y, u, v = video.planes
+    return _view(y), _view(u), _view(v)
+
+
+def _view(plane: VideoPlane) -> Plane:
+    data: Plane = np.frombuffer(memoryview(plane), np.uint8)
+    rows = data[: plane.height * plane.line_size].reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]

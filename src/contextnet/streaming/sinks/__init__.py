@@ -1,0 +1,1 @@
+"""Where results go, each kind behind one protocol."""

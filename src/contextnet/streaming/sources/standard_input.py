@@ -1,0 +1,70 @@
+"""Standard input as a source: a video in any form that tells what it is, or raw pixels."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+
+from contextnet.streaming.frame import Frame
+from contextnet.streaming.sources.source import SourceCounts, SourceInfo
+from contextnet.streaming.sources.video import DEFAULT_RATE, VideoSource
+
+POLL_S = 0.1
+NAME = "standard input"
+
+
+class StandardInput:
+    """Frames that another program writes to this one.
+
+    ``raw_hw`` says that they are bare pixels, uint8 RGB of this height and width, ``rate`` a second; otherwise the
+    video tells what it is: MJPEG, MPEG-TS, Matroska, MP4 made for streaming, and so on. ``descriptor`` is the pipe.
+    """
+
+    def __init__(
+        self, raw_hw: tuple[int, int] | None = None, rate: Fraction = DEFAULT_RATE, descriptor: int | None = None
+    ) -> None:
+        self._pipe = _Pipe(sys.stdin.fileno() if descriptor is None else descriptor)
+        if raw_hw is None:
+            self._video = VideoSource(NAME, self._pipe)
+        else:
+            size = f"{raw_hw[1]}x{raw_hw[0]}"
+            options = {"video_size": size, "pixel_format": "rgb24", "framerate": str(rate)}
+            self._video = VideoSource(NAME, self._pipe, "rawvideo", options)
+
+    @property
+    def info(self) -> SourceInfo:
+        """What the video tells of itself."""
+        return self._video.info
+
+    @property
+    def counts(self) -> SourceCounts:
+        """How many pictures were damaged so far."""
+        return self._video.counts
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Give the frames; raises ``StreamError`` when they cannot be read on, or there are none."""
+        return iter(self._video)
+
+    def close(self) -> None:
+        """End the frames, also while the other program is silent."""
+        self._video.close()
+        self._pipe.is_wanted = False
+
+
+class _Pipe:
+    """A pipe that is read until it ends or is no longer wanted: nobody waits for a writer that has gone quiet."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.is_wanted = True
+
+    def read(self, size: int) -> bytes:
+        """Read up to ``size`` bytes; none at the end."""
+        while self.is_wanted:
+            # Windows cannot wait for a pipe for a while.
+            if sys.platform == "win32" or select.select([self._descriptor], [], [], POLL_S)[0]:
+                return os.read(self._descriptor, size)
+        return b""

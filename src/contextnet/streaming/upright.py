@@ -1,0 +1,22 @@
+"""Turning the pictures of a camera that was held sideways."""
+
+from __future__ import annotations
+
+import numpy as np
+from av import VideoFrame
+
+from contextnet.streaming.planes import blank_like, in_planes, plane_views
+
+
+def upright(video: VideoFrame) -> VideoFrame:
+    """Turn a picture as its file says that it is to be shown, by quarter turns; others than those are left out."""
+    quarters = round(video.rotation / 90) % 4
+    if not quarters:
+        return video
+    lying = in_planes(video)
+    size_hw = (lying.height, lying.width)
+    turned = blank_like(video, size_hw if quarters == 2 else size_hw[::-1])
+    turned.color_range = lying.color_range
+    for target, plane in zip(plane_views(turned), plane_views(lying), strict=True):
+        target[:] = np.rot90(plane, quarters)
+    return turned
