@@ -58,8 +58,7 @@ class Pipeline(Generic[T]):
     ) -> None:
         assert stages, "a pipeline has one stage at least"
         assert ends, "an item is done when an end has taken it"
-        self.source_clock = StageClock("source")
-        self.clocks = [StageClock(stage.name) for stage in (*stages, *ends)]
+        self.clocks = [StageClock("source")] + [StageClock(stage.name) for stage in (*stages, *ends)]
         self._source = source
         self._on_done = on_done
         self._stop_source = stop_source
@@ -102,12 +101,12 @@ class Pipeline(Generic[T]):
         middle, last = self._inboxes[: len(stages)], self._inboxes[len(stages) :]
         outboxes = [[inbox] for inbox in middle[1:]] + [last] + [[] for _ in ends]
         threads = [_thread("source", self._feed, middle[0], len(ends))]
-        for parts in zip((*stages, *ends), self._inboxes, outboxes, self.clocks, strict=True):
+        for parts in zip((*stages, *ends), self._inboxes, outboxes, self.clocks[1:], strict=True):
             threads.append(_thread(parts[0].name, self._work, *parts))
         return threads
 
     def _feed(self, outbox: SimpleQueue[_Passing[T] | None], ends: int) -> None:
-        clock = self.source_clock
+        clock = self.clocks[0]
         try:
             items = iter(self._source)
             while self._places.take():

@@ -1,0 +1,53 @@
+"""The figures of a stream: what a run tells while it goes on and when it has ended."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from contextnet.streaming.sources.source import SourceCounts
+
+SATURATED_SHARE = 0.9
+"""A stage, or the processor, that is at work for so much of the time leaves nothing to gain elsewhere."""
+
+
+@dataclass(frozen=True)
+class StageFigure:
+    """One stage: how long it works on a frame, and for which share (0..1) of the time it is at work."""
+
+    name: str
+    ms_per_frame: float
+    busy_share: float
+
+
+@dataclass(frozen=True)
+class StreamFigures:
+    """A stream so far. Figures that need a frame are None before the first.
+
+    ``rate`` is frames a second from the first result to the last. ``latency_ms`` runs from a frame's arrival until
+    every sink has its result; ``age_ms`` is how old the newest result had become when the next one came, by arrival
+    too. Both give p50 and p99 over the last frames, the age also its maximum over all. ``processor_share`` is how much
+    of the usable cores' time the whole process took.
+    """
+
+    source: str
+    frames: int
+    seconds: float
+    rate: float | None
+    latency_ms: dict[str, float] | None
+    age_ms: dict[str, float] | None
+    counts: SourceCounts
+    stages: tuple[StageFigure, ...]
+    processor_share: float
+
+    @property
+    def bounded_by(self) -> str:
+        """What keeps the rate from being higher: a stage, the processor, or the source, when all the rest waits."""
+        if self.processor_share >= SATURATED_SHARE:
+            return "processor"
+        busiest = max(self.stages, key=lambda stage: stage.busy_share)
+        return busiest.name if busiest.busy_share >= SATURATED_SHARE else "source"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the figures as plain JSON values."""
+        return asdict(self) | {"bounded_by": self.bounded_by}
