@@ -59,6 +59,11 @@ def peak_memory_mb(proc: Path = PROC) -> int | None:
     return _megabytes(_read(proc / "self" / "status"), "VmHWM")
 
 
+def held_memory_mb(proc: Path = PROC) -> int | None:
+    """Give the memory that this process holds now, in 10⁶ bytes."""
+    return _megabytes(_read(proc / "self" / "status"), "VmRSS")
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")

@@ -11,6 +11,7 @@ from rich.table import Table
 from typer import Argument, Option
 from typer.core import TyperGroup
 
+from contextnet.cli import stream_benchmark
 from contextnet.cli.inference_table import print_rate
 from contextnet.cli.optional import require_torch
 from contextnet.cli.options import (
@@ -45,8 +46,8 @@ class WeightsFirst(TyperGroup):
 app = typer.Typer(
     cls=WeightsFirst,
     no_args_is_help=True,
-    subcommand_metavar="WEIGHTS | training [OPTIONS]",
-    help="Measure how fast this machine labels images with WEIGHTS, or how fast it trains.",
+    subcommand_metavar="WEIGHTS | training | stream | live [OPTIONS]",
+    help="Measure how fast this machine labels images with WEIGHTS, trains, streams, and keeps up with a camera.",
 )
 
 
@@ -129,6 +130,10 @@ def training(
         emit_json(rate.to_json(), json_)
     if json_ != "-":
         Console().print(_table(rate))
+
+
+for command in (stream_benchmark.stream, stream_benchmark.live):
+    app.command()(command)
 
 
 def _table(rate: TrainingRate) -> Table:

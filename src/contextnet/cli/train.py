@@ -86,6 +86,7 @@ def _train(
 ) -> TrainingResult:
     """Read and check the data, make the folder ready, and train; in every process of a distributed run."""
     from contextnet.data.verification import verify_split
+    from contextnet.stop_signals import ending_on_sigterm
     from contextnet.training.checkpoint import Checkpoints
     from contextnet.training.datasets import open_validation_data
     from contextnet.training.logbook import Logbook
@@ -94,7 +95,6 @@ def _train(
     from contextnet.training.preparation import prepare_split
     from contextnet.training.run import resume_run, start_run
     from contextnet.training.run_folder import prepare_run_folder
-    from contextnet.stop_signals import ending_on_sigterm
     from contextnet.training.trainer import train as run_training
 
     def show(title: str) -> AbstractContextManager[Callable[[int, int], None]]:

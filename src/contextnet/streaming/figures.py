@@ -8,7 +8,7 @@ from typing import Any
 from contextnet.streaming.sources.source import SourceCounts
 
 SATURATED_SHARE = 0.9
-"""A stage, or the processor, that is at work for so much of the time leaves nothing to gain elsewhere."""
+"""A stage, or the processor, that is at work for so much of the time cannot take more frames."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,13 @@ class StreamFigures:
     """A stream so far. Figures that need a frame are None before the first.
 
     ``rate`` is frames a second from the first result to the last. ``latency_ms`` runs from a frame's arrival until
-    every sink has its result; ``age_ms`` is how old the newest result had become when the next one came, by arrival
-    too. Both give p50 and p99 over the last frames, the age also its maximum over all. ``processor_share`` is how much
-    of the usable cores' time the whole process took.
+    every sink has its result; ``age_ms``, of live sources, is how old the newest result had become when the next one
+    came, by arrival too. Both give p50 and p99 over the last frames, the age also its maximum over all.
+    ``processor_share`` is how much of the usable cores' time the whole process took.
     """
 
     source: str
+    is_live: bool
     frames: int
     seconds: float
     rate: float | None
@@ -42,11 +43,10 @@ class StreamFigures:
 
     @property
     def bounded_by(self) -> str:
-        """What keeps the rate from being higher: a stage, the processor, or the source, when all the rest waits."""
-        if self.processor_share >= SATURATED_SHARE:
-            return "processor"
-        busiest = max(self.stages, key=lambda stage: stage.busy_share)
-        return busiest.name if busiest.busy_share >= SATURATED_SHARE else "source"
+        """What keeps the rate from being higher: the processor, a stage, or a live source that the rest waits for."""
+        shares = {stage.name: stage.busy_share for stage in self.stages} | {"processor": self.processor_share}
+        busiest = max(shares, key=lambda name: shares[name])
+        return "source" if self.is_live and shares[busiest] < SATURATED_SHARE else busiest
 
     def to_json(self) -> dict[str, Any]:
         """Give the figures as plain JSON values."""

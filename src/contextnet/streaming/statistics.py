@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import Lock
 
 import numpy as np
@@ -24,7 +25,7 @@ class StreamStatistics:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._lock = Lock()
-        self._started_s = self._processor_s = 0.0
+        self._started_s, self._processor_s = time.monotonic(), time.process_time()
         self._ended_s: float | None = None
         self._frames = 0
         self._first_done_s = self._last_done_s = self._last_arrived_s = 0.0
@@ -52,28 +53,30 @@ class StreamStatistics:
 
     def end(self) -> None:
         """Count no more time."""
-        if self._ended_s is not None:
-            return
-        self._ended_s = time.monotonic()
-        self._processor_s = time.process_time() - self._processor_s
+        with self._lock:
+            if self._ended_s is None:
+                self._ended_s = time.monotonic()
+                self._processor_s = time.process_time() - self._processor_s
 
     def figures(self, clocks: Sequence[StageClock]) -> StreamFigures:
         """Sum up what there is so far; of clocks of one name the busiest speaks for all."""
-        ended_s = self._ended_s or time.monotonic()
-        seconds = max(ended_s - self._started_s, 1e-9)
-        processor_s = self._processor_s if self._ended_s else time.process_time() - self._processor_s
         with self._lock:
+            has_ended = self._ended_s is not None
+            seconds = max((time.monotonic() if self._ended_s is None else self._ended_s) - self._started_s, 1e-9)
+            processor_s = self._processor_s if has_ended else time.process_time() - self._processor_s
             between = self._frames - 1
             spent_s = self._last_done_s - self._first_done_s
-            ages = _distribution(self._ages_ms)
+            is_live = self._source.info.is_live
+            ages = _distribution(self._ages_ms) if is_live else None
             return StreamFigures(
                 source=self._source.info.name,
+                is_live=is_live,
                 frames=self._frames,
                 seconds=seconds,
                 rate=between / spent_s if between > 0 and spent_s > 0 else None,
                 latency_ms=_distribution(self._latencies_ms),
                 age_ms=None if ages is None else ages | {"max": self._greatest_age_ms},
-                counts=self._source.counts,
+                counts=replace(self._source.counts),
                 stages=_stages(clocks, seconds),
                 processor_share=processor_s / seconds / usable_threads(None),
             )

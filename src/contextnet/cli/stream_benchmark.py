@@ -1,0 +1,74 @@
+"""``contextnet benchmark stream`` and ``live``: is a stream as fast as the machine, does it keep up with a camera?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from typer import Argument, Option
+
+from contextnet.cli.options import Engine, EngineDevice, JsonFile, Precision, emit_json, parse_size, require_json_target
+from contextnet.cli.progress import progress_bar
+from contextnet.cli.stream_table import print_live_record, print_stream_rate
+
+Network = Annotated[str, Argument(metavar="[WEIGHTS]", help="A shipped network or a model file.")]
+Size = Annotated[str, Option(metavar="HEIGHTxWIDTH", help="Size of the drawn video.")]
+Video = Annotated[Path | None, Option(help="A video of your own in place of a drawn one.")]
+
+DEFAULT_NETWORK = "cn14-camvid-int8"
+DEFAULT_SIZE = "1024x2048"
+
+
+def stream(
+    weights: Network = DEFAULT_NETWORK,
+    size: Size = DEFAULT_SIZE,
+    video: Video = None,
+    rounds: Annotated[int, Option(min=3, help="Rounds, in which the stages and the stream take turns.")] = 5,
+    engine: Engine = "auto",
+    device: EngineDevice = "auto",
+    precision: Precision = None,
+    json_: JsonFile = None,
+) -> None:
+    """Time a video becoming a labelled video, beside each stage alone and the bound that the stages set."""
+    from contextnet.benchmark.stream_rate import measure_stream
+    from contextnet.runtime.segmenter import Segmenter
+
+    size_hw = parse_size(size)
+    require_json_target(json_)
+    with (
+        Segmenter.load(weights, engine=engine, device=device, precision=precision) as segmenter,
+        progress_bar("measuring") as progress,
+    ):
+        rate = measure_stream(segmenter, size_hw, video, rounds=rounds, progress=progress)
+    if json_:
+        emit_json(rate.to_json(), json_)
+    if json_ != "-":
+        print_stream_rate(Console(highlight=False), rate)
+
+
+def live(
+    weights: Network = DEFAULT_NETWORK,
+    size: Size = DEFAULT_SIZE,
+    video: Video = None,
+    seconds: Annotated[float, Option(min=5.0, help="How long the source plays.")] = 180.0,
+    engine: Engine = "auto",
+    device: EngineDevice = "auto",
+    precision: Precision = None,
+    json_: JsonFile = None,
+) -> None:
+    """Play a video as a camera twice as fast as this machine labels it: how old do results get, does memory grow?"""
+    from contextnet.benchmark.live_stream import measure_live_stream
+    from contextnet.runtime.segmenter import Segmenter
+
+    size_hw = parse_size(size)
+    require_json_target(json_)
+    with (
+        Segmenter.load(weights, engine=engine, device=device, precision=precision) as segmenter,
+        progress_bar("seconds played") as progress,
+    ):
+        record = measure_live_stream(segmenter, size_hw, video, seconds=seconds, progress=progress)
+    if json_:
+        emit_json(record.to_json(), json_)
+    if json_ != "-":
+        print_live_record(Console(highlight=False), record)
