@@ -20,9 +20,11 @@ CODEC = "libx264"
 CODEC_OPTIONS = {"preset": "ultrafast", "crf": "21"}
 """The fastest there is, at a quality that shows the boundaries; slower presets make files smaller, not better."""
 
-_MP4 = {"movflags": "+hybrid_fragmented"}
-SUFFIXES: dict[str, dict[str, str]] = {".mp4": _MP4, ".mov": _MP4, ".m4v": _MP4, ".mkv": {}}
-"""Suffix and options of its container. An MP4 that a crash cut off plays up to there; a whole one plays anywhere."""
+# What is complete goes to the disk each second: fragments are measured in µs, clusters in ms.
+_MP4 = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
+_MATROSKA = {"cluster_time_limit": "1000", "flush_packets": "1"}
+SUFFIXES: dict[str, dict[str, str]] = {".mp4": _MP4, ".mov": _MP4, ".m4v": _MP4, ".mkv": _MATROSKA}
+"""Suffix and options of its container. A file that a crash cut off plays up to there; a whole one plays anywhere."""
 
 
 class VideoSink:
@@ -39,6 +41,7 @@ class VideoSink:
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._last_pts: int | None = None
+        self._has_failed = False
 
     @property
     def name(self) -> str:
@@ -51,27 +54,33 @@ class VideoSink:
         try:
             container, stream = self._opened(picture)
             fitted = _fitted(picture, (stream.height, stream.width))
-            fitted.pts = self._later(picture, stream)
-            fitted.time_base = stream.codec_context.time_base
+            pts, time_base = self._later(picture, stream), stream.codec_context.time_base
+            if fitted is picture and (picture.pts, picture.time_base) != (pts, time_base):
+                fitted = _on_canvas(picture, (stream.height, stream.width))  # other sinks read the picture's times
+            fitted.pts, fitted.time_base = pts, time_base
             container.mux(stream.encode(fitted))
         except (FFmpegError, OSError) as error:
+            self._has_failed = True
             raise self._failure(error) from None
 
     def close(self) -> None:
         """Write what the encoder still holds, and the file's index; without a picture there is no file."""
         if self._container is None or self._stream is None:
             return
+        container, self._container = self._container, None
         try:
-            self._container.mux(self._stream.encode(None))
+            try:
+                # FFmpeg crashes where a header that could not be written is tried once more.
+                if not self._has_failed:
+                    container.mux(self._stream.encode(None))
+            finally:
+                container.close()
         except (FFmpegError, OSError) as error:
             raise self._failure(error) from None
-        finally:
-            container, self._container = self._container, None
-            container.close()
 
     def _opened(self, picture: VideoFrame) -> tuple[OutputContainer, VideoStream]:
         if self._container is None or self._stream is None:
-            self._container = av.open(str(self._path), "w", options=SUFFIXES[self._path.suffix.lower()])
+            self._container = av.open(str(self._path), "w", container_options=SUFFIXES[self._path.suffix.lower()])
             stream = self._container.add_stream(CODEC, rate=self._rate, options=CODEC_OPTIONS)
             assert isinstance(stream, VideoStream)
             stream.height, stream.width = _even(picture.height), _even(picture.width)

@@ -1,0 +1,94 @@
+"""From the words of a command line to a sink."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from av import VideoFrame
+
+from contextnet.errors import StreamError
+from contextnet.runtime.segmentation import Segmentation
+from contextnet.streaming.sinks.json_lines import JsonLinesSink
+from contextnet.streaming.sinks.label_files import LabelNpzSink, LabelPngSink
+from contextnet.streaming.sinks.mjpeg_server import MjpegServer
+from contextnet.streaming.sinks.sink import Sink
+from contextnet.streaming.sinks.video import SUFFIXES, VideoSink
+from contextnet.streaming.sinks.window import WindowSink
+
+
+class NullSink:
+    """Takes results and keeps none, to measure the rest of a stream."""
+
+    name = "none"
+    needs_picture = False
+
+    def write(self, result: Segmentation, picture: VideoFrame | None) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+WORDS: dict[str, Callable[[], Sink]] = {
+    "window": lambda: WindowSink("ContextNet"),
+    "none": NullSink,
+    "-": lambda: JsonLinesSink(None),
+}
+"""The sinks that are called by a word of their own."""
+
+FILES: dict[str, Callable[[Path], Sink]] = {
+    **dict.fromkeys(SUFFIXES, VideoSink),
+    ".jsonl": JsonLinesSink,
+    ".npz": LabelNpzSink,
+}
+"""The sinks that write one file, by its suffix."""
+
+_EXPECTED = (
+    f"expected a file ending in {', '.join(FILES)}, FOLDER/ for label PNGs, http://HOST:PORT to look with a browser, "
+    "window, none, or - for JSON lines on standard output"
+)
+
+
+def open_sink(target: str, rate: Fraction | None = None) -> Sink:
+    """Open the sink that ``target`` names: a file by its suffix, ``FOLDER/``, ``http://HOST:PORT``, or a word.
+
+    Files that are there are overwritten, without a question. ``rate`` is the frames a second that a video file
+    announces. Raises ``StreamError`` for an unknown target, a folder that is missing, and a folder in a file's place.
+    """
+    if target in WORDS:
+        return WORDS[target]()
+    if target.startswith("http://"):
+        return _serve(target)
+    path = Path(target)
+    is_folder = target.endswith(("/", os.sep))
+    open_file = FILES.get(path.suffix.lower())
+    if open_file is not None and not is_folder:
+        _require_folder(path)
+        if path.is_dir():
+            raise StreamError.at(target, "is a folder", "give another file, or end a folder's name with /")
+        return VideoSink(path, rate) if open_file is VideoSink else open_file(path)
+    if is_folder or (target and path.is_dir()):
+        _require_folder(path)
+        return LabelPngSink(path)
+    raise StreamError.at(f"sink '{target}'", "there is no such kind", _EXPECTED)
+
+
+def _require_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise StreamError.at(path, f"there is no folder {path.parent}", "make it first")
+
+
+def _serve(target: str) -> Sink:
+    try:
+        parts = urlsplit(target)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or port is None or target.rstrip("/") != f"http://{parts.netloc}":
+        expected = "expected http://HOST:PORT with a port of 0 to 65535, as in http://localhost:8080"
+        raise StreamError.at(f"sink '{target}'", "names no place to serve", expected)
+    return MjpegServer(port, host)
