@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contextnet.benchmark.film import film_street
 from contextnet.recipes.catalogue import recipe_names
 from contextnet.weights.catalogue import find_weights, summarize_weights, weights_names
 
@@ -25,13 +26,14 @@ def test_links_lead_somewhere_and_no_figure_is_missing(document: Path) -> None:
     assert not re.findall(r"\b[A-Z]+_(?:MIOU|COST|RESULT|EPOCHS)\b", text)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/runtime.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/runtime.md", "docs/streams.md"])
 def test_python_of_the_documents_runs(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
     monkeypatch.chdir(tmp_path)
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     Image.fromarray(picture).save("photo.jpg")
+    film_street((64, 96), tmp_path / "drive.mp4", frames=3)
     names = {"frames": [picture] * 3}
     for block in blocks:
         exec(block, names)  # the project's own documents

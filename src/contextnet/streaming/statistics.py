@@ -77,7 +77,8 @@ class StreamStatistics:
                 latency_ms=_distribution(self._latencies_ms),
                 age_ms=None if ages is None else ages | {"max": self._greatest_age_ms},
                 counts=replace(self._source.counts),
-                stages=_stages(clocks, seconds),
+                # A live source is waited for, however long its next frame takes.
+                stages=_stages(clocks[1:] if is_live else clocks, seconds),
                 processor_share=processor_s / seconds / usable_threads(None),
             )
 
