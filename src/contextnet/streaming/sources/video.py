@@ -33,14 +33,14 @@ class Readable(Protocol):
 class VideoSource:
     """The frames of a recorded video: all of them, in order, upright, with their own times.
 
-    ``opened`` is a pipe to read in place of the file; ``path`` is what it is called then. ``format_name`` and
-    ``options`` are FFmpeg's, for what does not tell by itself what it is.
+    ``opened`` is a pipe or an address to read in place of the file; ``path`` is what it is called then.
+    ``format_name`` and ``options`` are FFmpeg's, for what does not tell by itself what it is.
     """
 
     def __init__(
         self,
         path: Path | str,
-        opened: Readable | None = None,
+        opened: Readable | str | None = None,
         format_name: str | None = None,
         options: dict[str, str] | None = None,
     ) -> None:
@@ -98,12 +98,13 @@ _COPY = "check that it plays, or copy it again"
 
 
 def _open(
-    path: Path | str, opened: Readable | None, format_name: str | None, options: dict[str, str]
+    path: Path | str, opened: Readable | str | None, format_name: str | None, options: dict[str, str]
 ) -> InputContainer:
     if opened is None and not Path(path).exists():
         raise StreamError.at(path, "does not exist", "give a video file, a folder of images, a camera or an address")
     try:
-        return av.open(opened or str(path), "r", format=format_name, options=options)
+        # Titles may be in any encoding.
+        return av.open(opened or str(path), "r", format=format_name, options=options, metadata_errors="replace")
     except FFmpegError as error:
         raise StreamError.at(path, f"is no video that can be read: {error.strerror}", _COPY) from None
 
