@@ -1,0 +1,1 @@
+"""Steadying scores over time."""
