@@ -46,7 +46,7 @@ class WeightsFirst(TyperGroup):
 app = typer.Typer(
     cls=WeightsFirst,
     no_args_is_help=True,
-    subcommand_metavar="WEIGHTS | training | stream | live [OPTIONS]",
+    subcommand_metavar="WEIGHTS | training | stream | live | steadiness [OPTIONS]",
     help="Measure how fast this machine labels images with WEIGHTS, trains, streams, and keeps up with a camera.",
 )
 
@@ -132,7 +132,7 @@ def training(
         Console().print(_table(rate))
 
 
-for command in (stream_benchmark.stream, stream_benchmark.live):
+for command in (stream_benchmark.stream, stream_benchmark.live, stream_benchmark.steadiness):
     app.command()(command)
 
 

@@ -1,7 +1,8 @@
-"""``contextnet benchmark stream`` and ``live``: is a stream as fast as the machine, does it keep up with a camera?"""
+"""``contextnet benchmark stream``, ``live``, ``steadiness``: is a stream fast, current and steady?"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from typer import Argument, Option
 
 from contextnet.cli.options import Engine, EngineDevice, JsonFile, Precision, emit_json, parse_size, require_json_target
 from contextnet.cli.progress import progress_bar
-from contextnet.cli.stream_table import print_live_record, print_stream_rate
+from contextnet.cli.stream_table import print_live_record, print_stream_rate, steadiness_table
 
 Network = Annotated[str, Argument(metavar="[WEIGHTS]", help="A shipped network or a model file.")]
 Size = Annotated[str, Option(metavar="HEIGHTxWIDTH", help="Size of the drawn video.")]
@@ -72,3 +73,31 @@ def live(
         emit_json(record.to_json(), json_)
     if json_ != "-":
         print_live_record(Console(highlight=False), record)
+
+
+def steadiness(
+    weights: Annotated[
+        str, Argument(metavar="[WEIGHTS]", help="A network for the 19 classes of Cityscapes.")
+    ] = "cn14-synthetic-int8",
+    size: Size = "512x1024",
+    drives: Annotated[int, Option(min=1, help="How many drawn drives.")] = 4,
+    frames: Annotated[int, Option(min=2, help="Frames a drive.")] = 8,
+    engine: Engine = "auto",
+    device: EngineDevice = "auto",
+    precision: Precision = None,
+    json_: JsonFile = None,
+) -> None:
+    """Compare the ways of --smooth: how much labels flicker along the true motion, mIoU, time."""
+    from contextnet.benchmark.steadiness import measure_steadiness
+    from contextnet.data.synthetic.dataset import drives_for
+    from contextnet.runtime.segmenter import Segmenter
+    from contextnet.runtime.smoothing.choice import SMOOTHERS
+
+    require_json_target(json_)
+    filmed = drives_for("demo", drives, parse_size(size), frames)
+    with Segmenter.load(weights, engine=engine, device=device, precision=precision) as segmenter:
+        rows = measure_steadiness(segmenter, filmed, {name: make() for name, make in SMOOTHERS.items()})
+    if json_:
+        emit_json([asdict(row) for row in rows], json_)
+    if json_ != "-":
+        Console(highlight=False).print(steadiness_table(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from contextnet.cli.inference_table import machine_line
 
 if TYPE_CHECKING:
     from contextnet.benchmark.live_stream import LiveRecord
+    from contextnet.benchmark.steadiness import Steadiness
     from contextnet.benchmark.stream_rate import StreamRate
     from contextnet.streaming.figures import StreamFigures
 
@@ -86,6 +88,17 @@ def print_live_record(console: Console, record: LiveRecord) -> None:
         table.add_row(f"{record.memory_growth:+.1%}", f"memory: {held}")
     console.print(table)
     console.print(machine_line(record.machine))
+
+
+def steadiness_table(rows: Sequence[Steadiness]) -> Table:
+    """Lay out what each way of smoothing buys and costs."""
+    followed = f"{rows[0].followed_share:.0%} of the pixels followed"
+    table = Table("smoothing", "flicker", "mIoU", "adds", title=f"labels that change along the true motion, {followed}")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(row.name, f"{row.flicker:.2%}", f"{100 * row.miou:.2f} %", f"{row.added_ms:.1f} ms")
+    return table
 
 
 def _losses(figures: StreamFigures) -> list[str]:

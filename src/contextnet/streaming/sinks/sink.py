@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from av import VideoFrame
 
@@ -32,4 +32,14 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finish what was written, so that it can be used; called once, also after an error."""
+        ...
+
+
+@runtime_checkable
+class Interactive(Protocol):
+    """A sink at which a user may ask for the end of the stream."""
+
+    @property
+    def asks_to_stop(self) -> bool:
+        """Whether the user has asked for it."""
         ...

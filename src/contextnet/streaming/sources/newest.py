@@ -32,8 +32,8 @@ class Newest:
 
     @property
     def info(self) -> SourceInfo:
-        """What the source tells of itself."""
-        return self._source.info
+        """What the source tells of itself; it is live, whatever it was."""
+        return replace(self._source.info, is_live=True)
 
     @property
     def counts(self) -> SourceCounts:
