@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contextnet.images import read_mask, write_png
+from contextnet.runtime.drawing import overlay
+from contextnet.runtime.segmenter import Segmenter
+from counted_videos import counted_picture, write_counted_video
+
+Run = Callable[..., tuple[int, str, str]]
+
+NETWORK = "cn14-camvid-int8"
+SIZE_HW = (64, 128)
+# Frames at irregular times, of a clock that no film rate divides.
+TIMES_MS = [0, 40, 81, 121, 300, 301, 340, 900]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stream") / "in.mkv"
+    return write_counted_video(path, TIMES_MS, time_base=Fraction(1, 1000), size_hw=SIZE_HW)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter.load(NETWORK)
+
+
+def decode(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:
+    with av.open(str(path)) as container:
+        pictures = list(container.decode(video=0))
+    return [np.asarray(each.to_ndarray(format="rgb24"), np.uint8) for each in pictures], [
+        each.time for each in pictures
+    ]
+
+
+def test_every_result_is_drawn_on_its_own_frame_at_its_own_time(
+    shell: Run, video: Path, segmenter: Segmenter, tmp_path: Path
+) -> None:
+    code, out, _ = shell("stream", str(video), "--output", str(tmp_path / "out.mp4"))
+    assert code == 0
+    assert f"{len(TIMES_MS)} frames" in out
+    found, times = decode(tmp_path / "out.mp4")
+    assert times == pytest.approx([time / 1000 for time in TIMES_MS], abs=1e-4)
+    sources, _ = decode(video)
+    expected = [overlay(image, segmenter.predict(image).labels, segmenter.label_set).astype(int) for image in sources]
+    for index, picture in enumerate(found):
+        distances = [np.abs(picture.astype(int) - other).mean() for other in expected]
+        assert np.argmin(distances) == index
+        # What H.264 and half-size colours cost.
+        assert distances[index] < 12
+
+
+def test_several_outputs_agree(shell: Run, video: Path, segmenter: Segmenter, tmp_path: Path) -> None:
+    places = [f"{tmp_path}/{name}" for name in ("labels/", "out.jsonl", "out.npz")]
+    targets = [word for place in [*places, "none"] for word in ("--output", place)]
+    code, _, _ = shell("stream", str(video), *targets, "--json", str(tmp_path / "figures.json"))
+    assert code == 0
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["index"] for line in lines] == list(range(len(TIMES_MS)))
+    assert [line["time_s"] for line in lines] == pytest.approx([time / 1000 for time in TIMES_MS])
+    stored = np.load(tmp_path / "out.npz", allow_pickle=False)
+    for index, image in enumerate(decode(video)[0]):
+        expected = segmenter.predict(image)
+        np.testing.assert_array_equal(stored[f"labels_{index:06d}"], expected.labels)
+        png = read_mask(tmp_path / "labels" / f"{index:06d}.png").values
+        np.testing.assert_array_equal(png, expected.file_ids())
+        shares = {name: area["share"] for name, area in lines[index]["classes"].items()}
+        assert shares == {name: area.share for name, area in expected.areas().classes.items() if area.pixels}
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["frames"] == len(TIMES_MS)
+    assert figures["counts"] == {"dropped": 0, "damaged": 0, "reconnections": 0}
+    assert {stage["name"] for stage in figures["stages"]} >= {"source", "prepare", "network", "labels"}
+
+
+def test_classes_leave_the_rest_void(shell: Run, video: Path, segmenter: Segmenter, tmp_path: Path) -> None:
+    areas = segmenter.predict(counted_picture(0, SIZE_HW)).areas().classes
+    name = max(areas, key=lambda name: areas[name].pixels)
+    code, out, _ = shell("stream", str(video), "--classes", name, "--output", "-")
+    assert code == 0
+    for line in out.splitlines():
+        record = json.loads(line)
+        assert set(record["classes"]) <= {name}
+        assert record["classes"].get(name, {"pixels": 0})["pixels"] + record["void"]["pixels"] == 64 * 128
+
+
+@pytest.mark.parametrize("smooth", ["exponential", "motion"])
+def test_labels_may_be_smoothed(shell: Run, video: Path, tmp_path: Path, smooth: str) -> None:
+    plain, smoothed = tmp_path / "plain.npz", tmp_path / "smoothed.npz"
+    shell("stream", str(video), "--output", str(plain))
+    code, _, _ = shell("stream", str(video), "--output", str(smoothed), "--smooth", smooth)
+    assert code == 0
+    before, after = np.load(plain), np.load(smoothed)
+    np.testing.assert_array_equal(before["labels_000000"], after["labels_000000"])
+    assert any((before[f"labels_{i:06d}"] != after[f"labels_{i:06d}"]).any() for i in range(1, len(TIMES_MS)))
+
+
+def test_folders_of_images_are_streamed_at_a_rate(shell: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in (2, 0, 1):
+        write_png(folder / f"{number}.png", counted_picture(number))
+    code, out, _ = shell("stream", str(folder), "--rate", "8", "--output", "-")
+    assert code == 0
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [(record["index"], record["time_s"]) for record in records] == [(0, 0.0), (1, 0.125), (2, 0.25)]
+
+
+def test_a_recording_is_played_as_a_camera(shell: Run, video: Path) -> None:
+    code, out, _ = shell("stream", str(video), "--live", "--json", "-")
+    figures = json.loads(out)
+    assert code == 0
+    assert figures["is_live"]
+    assert figures["frames"] + figures["counts"]["dropped"] == len(TIMES_MS)
+    # It lasts as long as the film: from the first frame to the last.
+    assert figures["seconds"] >= 0.9
+
+
+def test_what_is_kept_nowhere_is_told(shell: Run, video: Path) -> None:
+    code, _, err = shell("stream", str(video))
+    assert code == 0
+    assert "nothing is kept: give --output" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["none.mp4"], "none.mp4: does not exist; give a video file"),
+        (["VIDEO", "--output", "x.avi"], "sink 'x.avi': there is no such kind"),
+        (["VIDEO", "--output", "none/x.mp4"], "none/x.mp4: there is no folder none; make it first"),
+        (["VIDEO", "--output", "VIDEO"], "is the source itself; give another output"),
+        (["VIDEO", "--output", "a.mp4", "--output", "a.mp4"], "a.mp4: is given for two outputs; give each its own"),
+        (["VIDEO", "--output", "-", "--json", "-"], "-: is given for two outputs; give each its own"),
+        (["VIDEO", "--classes", "cat"], "cat"),
+        (["VIDEO", "--smooth", "much"], "much"),
+        (["VIDEO", "--weights", "cn99"], "cn99"),
+        (["VIDEO", "--size", "12"], "size '12': expected HEIGHTxWIDTH"),
+        (["synthetic:big"], "source 'synthetic:big': 'big' is no size; give synthetic:HEIGHTxWIDTH"),
+        (["VIDEO", "--json", "none/x.json"], "none/x.json: its folder does not exist; make it first"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    shell: Run, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = shell("stream", *[str(video) if word == "VIDEO" else word for word in words])
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_files_that_can_be_used(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    output, lines = tmp_path / "out.mp4", tmp_path / "out.jsonl"
+    words = ["stream", "synthetic:64x128", "--live", "--rate", "20", "--output", str(output), "--output", str(lines)]
+    command = [sys.executable, "-m", "contextnet", *words, "--json", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while not (lines.exists() and len(lines.read_text().splitlines()) >= 5):
+                assert process.poll() is None, process.communicate()
+                os.sched_yield()
+            process.send_signal(number)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == code, err
+    figures = json.loads(out)
+    assert figures["frames"] >= 5
+    assert "frames/s" in err
+    assert "Traceback" not in err
+    assert len(lines.read_text().splitlines()) == figures["frames"]
+    assert len(decode(output)[0]) == figures["frames"]
