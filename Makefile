@@ -23,6 +23,7 @@ check: $(READY)  ## lint, formatting, types, import order
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --strict examples
 	$(BIN)/lint-imports
 
 gpu-pack: $(READY)  ## pack data and wheels for a machine without network
