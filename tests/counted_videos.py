@@ -50,7 +50,7 @@ def write_counted_video(
     rotation: int = 0,
     title: str = "",
 ) -> Path:
-    """Write a video of one picture a time, numbered from ``first_number``, to be shown at ``times`` of ``time_base``."""
+    """Write a video of pictures numbered from ``first_number``, to be shown at ``times`` in ticks of ``time_base``."""
     with av.open(str(path), "w", container_options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=RATE, options=options or {})
         assert isinstance(stream, VideoStream)
@@ -66,6 +66,19 @@ def write_counted_video(
             picture.pts, picture.time_base = time, time_base
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+    return path
+
+
+def spoil_jpegs(path: Path, numbers: Sequence[int]) -> Path:
+    """Put zeros in place of some of the JPEGs that follow each other in a file."""
+    content = path.read_bytes()
+    end = 0
+    for number in range(max(numbers) + 1):
+        start = content.index(b"\xff\xd8\xff", end)
+        end = content.index(b"\xff\xd9", start) + 2
+        if number in numbers:
+            content = content[:start] + bytes(end - start) + content[end:]
+    path.write_bytes(content)
     return path
 
 

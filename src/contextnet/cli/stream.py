@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +28,7 @@ from contextnet.stop_signals import heed_signals
 
 if TYPE_CHECKING:
     from contextnet.runtime.segmenter import Segmenter
+    from contextnet.streaming.figures import StreamFigures
     from contextnet.streaming.sinks.sink import Sink
     from contextnet.streaming.stream import LabelStream, StreamOptions
 
@@ -79,23 +80,24 @@ def stream(
     with ExitStack() as stack:
         segmenter = stack.enter_context(Segmenter.load(weights, engine=engine, device=device, precision=precision))
         options = _options(segmenter, classes, smooth)
-        opened = open_source(source, wishes)
-        stack.callback(opened.close)
+        opened = stack.enter_context(closing(open_source(source, wishes)))
         sinks = _open_sinks(targets, opened.info.rate)
         console = Console(stderr=True, highlight=False)
         if not targets:
             console.print("nothing is kept: give --output x.mp4, or --output http://localhost:8080 to watch")
         running = LabelStream(segmenter, opened, sinks, options)
         stopped_by, failure = _run(running, console)
-    figures = running.figures()
-    if json_:
-        emit_json(figures.to_json(), json_)
-    has_standard_output = STANDARD_OUTPUT in (json_, *targets)
-    (console if has_standard_output else Console(highlight=False)).print(stream_table(figures))
+    _tell(running.figures(), json_, console if STANDARD_OUTPUT in (json_, *targets) else Console(highlight=False))
     if failure is not None:
         raise failure
     if stopped_by is not None:
         raise typer.Exit(128 + stopped_by)
+
+
+def _tell(figures: StreamFigures, json_file: str | None, console: Console) -> None:
+    if json_file:
+        emit_json(figures.to_json(), json_file)
+    console.print(stream_table(figures))
 
 
 def _run(running: LabelStream, console: Console) -> tuple[int | None, ContextNetError | None]:

@@ -142,10 +142,10 @@ class Segmenter:
         frame must not change before its result has come. What the source raises is raised after the results of the
         frames before. ``latency_ms`` of a result runs until it is taken, the wait for younger frames included.
 
-        Frames whose ``is_live`` is true cannot wait: they are computed one by one, each as it comes.
+        The frames of a source whose ``info.is_live`` is true cannot wait: each is computed as it comes, one by one.
         """
         self._require_open()
-        if getattr(frames, "is_live", False):
+        if getattr(getattr(frames, "info", None), "is_live", False):
             for frame in frames:
                 yield self.begin(frame).result(confidence=confidence)
             return

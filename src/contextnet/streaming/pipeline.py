@@ -16,6 +16,9 @@ from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
+SIGNAL_S = 0.2
+"""How long a wait lasts in one piece: a signal that reaches another thread of the process does not wake it."""
+
 
 @dataclass(frozen=True)
 class Stage(Generic[T]):
@@ -43,7 +46,8 @@ class Pipeline(Generic[T]):
 
     The order of the items is kept. ``capacity`` is how many are on their way at most. ``on_done`` is told of each item
     that every end has taken. ``stop_source`` has to make the source end soon, from another thread. After the first
-    error no stage begins another item; each end is finished all the same, and ``wait`` raises that error.
+    error no stage begins another item; each end is finished all the same, and ``wait`` raises that error, or leaving
+    the context does.
     """
 
     def __init__(
@@ -59,14 +63,14 @@ class Pipeline(Generic[T]):
         assert stages, "a pipeline has one stage at least"
         assert ends, "an item is done when an end has taken it"
         self.clocks = [StageClock("source")] + [StageClock(stage.name) for stage in (*stages, *ends)]
-        self._source = source
         self._on_done = on_done
         self._stop_source = stop_source
         self._places = _Places(capacity)
         self._failure: BaseException | None = None
         self._failure_lock = Lock()
+        self._is_failure_told = False
         self._inboxes: list[SimpleQueue[_Passing[T] | None]] = [SimpleQueue() for _ in (*stages, *ends)]
-        self._threads = self._make_threads(stages, ends)
+        self._threads = self._make_threads(source, stages, ends)
 
     def stop(self) -> None:
         """End the source; what is on its way is still finished. Any thread may call it, more than once."""
@@ -75,11 +79,10 @@ class Pipeline(Generic[T]):
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until all is done, at most so long, and tell whether it is; raises the first error of any stage."""
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
-        for thread in self._threads:
-            thread.join(None if until_s is None else max(0.0, until_s - time.monotonic()))
-            if thread.is_alive():
-                return False
+        if not all(_has_ended(thread, until_s) for thread in self._threads):
+            return False
         if self._failure is not None:
+            self._is_failure_told = True
             raise self._failure
         return True
 
@@ -93,22 +96,25 @@ class Pipeline(Generic[T]):
     ) -> None:
         if error is not None:
             self._fail(error)
-        self.stop()
+        self._end_source()
         for thread in self._threads:
-            thread.join()
+            _has_ended(thread, None)
+        if error is None and not self._is_failure_told:
+            self.wait()
 
-    def _make_threads(self, stages: Sequence[Stage[T]], ends: Sequence[Stage[T]]) -> list[Thread]:
+    def _make_threads(self, source: Iterable[T], stages: Sequence[Stage[T]], ends: Sequence[Stage[T]]) -> list[Thread]:
         middle, last = self._inboxes[: len(stages)], self._inboxes[len(stages) :]
         outboxes = [[inbox] for inbox in middle[1:]] + [last] + [[] for _ in ends]
-        threads = [_thread("source", self._feed, middle[0], len(ends))]
+        # Only its thread holds the source, so that what it has open is given back when the thread ends.
+        threads = [_thread("source", self._feed, source, middle[0], len(ends))]
         for parts in zip((*stages, *ends), self._inboxes, outboxes, self.clocks[1:], strict=True):
             threads.append(_thread(parts[0].name, self._work, *parts))
         return threads
 
-    def _feed(self, outbox: SimpleQueue[_Passing[T] | None], ends: int) -> None:
+    def _feed(self, source: Iterable[T], outbox: SimpleQueue[_Passing[T] | None], ends: int) -> None:
         clock = self.clocks[0]
         try:
-            items = iter(self._source)
+            items = iter(source)
             while self._places.take():
                 started_s = time.perf_counter()
                 item = next(items, None)
@@ -150,12 +156,22 @@ class Pipeline(Generic[T]):
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first error, and have every thread end as soon as it has done what it is doing."""
-        with self._failure_lock:
-            self._failure = self._failure or error
+        self._keep(error)
         self._places.shut()
         for inbox in self._inboxes:
             inbox.put(None)
-        self._stop_source()
+        self._end_source()
+
+    def _end_source(self) -> None:
+        try:
+            self._stop_source()
+        except BaseException as error:  # the threads have to be ended all the same
+            self._keep(error)
+
+    def _keep(self, error: BaseException) -> None:
+        with self._failure_lock:
+            if self._failure is None:
+                self._failure = error
 
 
 @dataclass
@@ -204,3 +220,13 @@ class _Places:
 def _thread(name: str, target: Callable[..., None], *arguments: object) -> Thread:
     # A daemon: FFmpeg may be waiting for a camera that has gone silent when the program wants to end.
     return Thread(target=target, args=arguments, name=f"stream {name}", daemon=True)
+
+
+def _has_ended(thread: Thread, until_s: float | None) -> bool:
+    """Wait for a thread, at most until then by ``time.monotonic``, and tell whether it has ended; heeds signals."""
+    while thread.is_alive():
+        left_s = SIGNAL_S if until_s is None else min(SIGNAL_S, until_s - time.monotonic())
+        if left_s <= 0:
+            return False
+        thread.join(left_s)
+    return True

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from av import VideoFrame
 from av.video.plane import VideoPlane
+from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
 
 FORMAT = "yuv420p"
 """Brightness in full size, two colour differences in half, rounded up; 8 bits each."""
+
+_NO_DIFFERENCES = 0
+"""The colour space of pictures that hold red, green and blue; FFmpeg turns them into BT.601 where none is said."""
 
 
 def in_planes(video: VideoFrame) -> VideoFrame:
@@ -19,6 +23,8 @@ def in_planes(video: VideoFrame) -> VideoFrame:
         return video
     converted = video.reformat(format=FORMAT)
     converted.pts, converted.time_base = video.pts, video.time_base
+    if converted.colorspace == _NO_DIFFERENCES:
+        converted.colorspace = Colorspace.ITU601
     return converted
 
 

@@ -15,8 +15,7 @@ def upright(video: VideoFrame) -> VideoFrame:
         return video
     lying = in_planes(video)
     size_hw = (lying.height, lying.width)
-    turned = blank_like(video, size_hw if quarters == 2 else size_hw[::-1])
-    turned.color_range = lying.color_range
+    turned = blank_like(lying, size_hw if quarters == 2 else size_hw[::-1])
     for target, plane in zip(plane_views(turned), plane_views(lying), strict=True):
         target[:] = np.rot90(plane, quarters)
     return turned

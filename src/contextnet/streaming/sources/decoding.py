@@ -57,3 +57,5 @@ def _packets(container: InputContainer, stream: VideoStream, counts: SourceCount
             counts.damaged += 1
             if failures == MAX_FAILURES:
                 raise
+        except IndexError:  # PyAV stumbles at the end over streams that appeared on the way, as in damaged MPEG-TS
+            return

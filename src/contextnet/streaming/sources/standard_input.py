@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from fractions import Fraction
 
+from contextnet.errors import StreamError
 from contextnet.streaming.frame import Frame
 from contextnet.streaming.sources.source import SourceCounts, SourceInfo
 from contextnet.streaming.sources.video import DEFAULT_RATE, VideoSource
@@ -27,12 +28,12 @@ class StandardInput:
         self, raw_hw: tuple[int, int] | None = None, rate: Fraction = DEFAULT_RATE, descriptor: int | None = None
     ) -> None:
         self._pipe = _Pipe(sys.stdin.fileno() if descriptor is None else descriptor)
-        if raw_hw is None:
-            self._video = VideoSource(NAME, self._pipe)
-        else:
-            size = f"{raw_hw[1]}x{raw_hw[0]}"
-            options = {"video_size": size, "pixel_format": "rgb24", "framerate": str(rate)}
-            self._video = VideoSource(NAME, self._pipe, "rawvideo", options)
+        try:
+            self._video = self._open(raw_hw, rate)
+        except StreamError:
+            if self._pipe.interruption is not None:
+                raise self._pipe.interruption from None
+            raise
 
     @property
     def info(self) -> SourceInfo:
@@ -53,18 +54,33 @@ class StandardInput:
         self._video.close()
         self._pipe.is_wanted = False
 
+    def _open(self, raw_hw: tuple[int, int] | None, rate: Fraction) -> VideoSource:
+        if raw_hw is None:
+            return VideoSource(NAME, self._pipe)
+        size = f"{raw_hw[1]}x{raw_hw[0]}"
+        options = {"video_size": size, "pixel_format": "rgb24", "framerate": str(rate)}
+        return VideoSource(NAME, self._pipe, "rawvideo", options)
+
 
 class _Pipe:
-    """A pipe that is read until it ends or is no longer wanted: nobody waits for a writer that has gone quiet."""
+    """A pipe that is read until it ends or is no longer wanted: nobody waits for a writer that has gone quiet.
+
+    ``interruption`` is what ended a wait, such as Ctrl-C, which PyAV does not let through.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.is_wanted = True
+        self.interruption: KeyboardInterrupt | SystemExit | None = None
 
     def read(self, size: int) -> bytes:
         """Read up to ``size`` bytes; none at the end."""
-        while self.is_wanted:
-            # Windows cannot wait for a pipe for a while.
-            if sys.platform == "win32" or select.select([self._descriptor], [], [], POLL_S)[0]:
-                return os.read(self._descriptor, size)
+        try:
+            while self.is_wanted:
+                # Windows cannot wait for a pipe for a while.
+                if sys.platform == "win32" or select.select([self._descriptor], [], [], POLL_S)[0]:
+                    return os.read(self._descriptor, size)
+        except (KeyboardInterrupt, SystemExit) as interruption:
+            self.interruption = interruption
+            self.is_wanted = False
         return b""

@@ -49,7 +49,8 @@ class VideoSource:
         self._is_closed = False
         self._container = _open(path, opened, format_name, options or {})
         self._stream = _video_stream(path, self._container)
-        self._info = SourceInfo(str(path), False, self._stream.average_rate, self._stream.frames or None)
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self._info = SourceInfo(str(path), False, rate, self._stream.frames or None)
 
     @property
     def info(self) -> SourceInfo:
