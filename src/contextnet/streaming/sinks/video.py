@@ -20,8 +20,9 @@ CODEC = "libx264"
 CODEC_OPTIONS = {"preset": "ultrafast", "crf": "21"}
 """The fastest there is, at a quality that shows the boundaries; slower presets make files smaller, not better."""
 
-# What is complete goes to the disk each second: fragments are measured in µs, clusters in ms.
-_MP4 = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
+# What is complete goes to the disk each second: fragments are measured in µs, clusters in ms. The edit list keeps the
+# time of the first picture.
+_MP4 = {"movflags": "+hybrid_fragmented", "use_editlist": "1", "frag_duration": "1000000", "flush_packets": "1"}
 _MATROSKA = {"cluster_time_limit": "1000", "flush_packets": "1"}
 SUFFIXES: dict[str, dict[str, str]] = {".mp4": _MP4, ".mov": _MP4, ".m4v": _MP4, ".mkv": _MATROSKA}
 """Suffix and options of its container. A file that a crash cut off plays up to there; a whole one plays anywhere."""

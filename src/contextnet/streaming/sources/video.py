@@ -14,12 +14,17 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from contextnet.errors import StreamError
+from contextnet.runtime.engines.cores import usable_threads
 from contextnet.streaming.frame import CLOCK, Frame
 from contextnet.streaming.sources.decoding import decode_pictures
 from contextnet.streaming.sources.source import SourceCounts, SourceInfo
 
 DEFAULT_RATE = Fraction(25)
 """Frames a second of films that do not tell: raw H.264 and MJPEG."""
+
+
+MAX_DECODING_THREADS = 4
+"""With more, a damaged picture takes sound ones along that other threads are at work on."""
 
 
 class Readable(Protocol):
@@ -119,4 +124,5 @@ def _video_stream(path: Path | str, container: InputContainer) -> VideoStream:
         container.close()
         raise StreamError.at(path, "is coded in a way that cannot be decoded here", "convert it to H.264")
     stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = min(usable_threads(None), MAX_DECODING_THREADS)
     return stream
