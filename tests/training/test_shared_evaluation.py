@@ -11,10 +11,10 @@ from rank_processes import run_ranks
 from contextnet.data.sample import Sample
 from contextnet.errors import DataError, ImageError
 from contextnet.evaluation.evaluator import Evaluation, evaluate
+from contextnet.stop_signals import Stopped
 from contextnet.training.messages import wait_for_all
 from contextnet.training.ranks import ALONE, Ranks
 from contextnet.training.shared_evaluation import evaluate_together
-from contextnet.stop_signals import Stopped
 from training_data import Blocks
 
 

@@ -117,6 +117,8 @@ def test_nothing_is_left_of_broken_connections(server: RtspServer) -> None:
     source = NetworkSource(server.address, QUICK)
     stream = iter(source)
     next(stream)
+    # Its own one is open; what tests before it have left may go meanwhile.
+    open_before = held()[0]
     found = []
     for turn in range(1, 21):
         server.cut()
@@ -124,7 +126,7 @@ def test_nothing_is_left_of_broken_connections(server: RtspServer) -> None:
             next(stream)
         found.append(held())
     containers, threads, files = zip(*found, strict=True)
-    assert set(containers) == {1}
+    assert max(containers) <= open_before
     # The server may still be at leaving a connection that was cut.
     assert max(threads) - min(threads) <= 4
     assert max(files) - min(files) <= 4
