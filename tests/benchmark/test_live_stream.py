@@ -27,7 +27,7 @@ def test_a_closed_film_ends(tmp_path: Path) -> None:
 
 
 def test_a_source_twice_too_fast_is_kept_up_with(tmp_path: Path) -> None:
-    """The short form of ``contextnet benchmark live``; its bounds are wider, since other tests run beside it."""
+    """The short form of ``contextnet benchmark live``; its bounds are wider, beside other tests."""
     video = write_counted_video(tmp_path / "in.mp4", range(25), size_hw=(256, 512))
     with Segmenter.load("cn14-camvid-int8") as segmenter:
         record = measure_live_stream(segmenter, (1, 1), video, seconds=8.0)
@@ -37,6 +37,6 @@ def test_a_source_twice_too_fast_is_kept_up_with(tmp_path: Path) -> None:
     assert figures.frames + figures.counts.dropped == pytest.approx(8 * record.source_rate, rel=0.2)
     assert figures.counts.dropped > 0.1 * figures.frames
     assert figures.age_ms is not None
-    assert figures.age_ms["p50"] < 6 * record.latency_ms
+    assert record.latencies_old < 4
     assert record.memory_growth is None or record.memory_growth <= 0.05
     assert json.loads(json.dumps(record.to_json()))["stream"]["is_live"] is True

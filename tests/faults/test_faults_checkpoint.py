@@ -109,7 +109,7 @@ def _work_alone(work: Callable[..., None], reports: Connection, *arguments: Any)
     work(reports, *arguments)
 
 
-# Line 2: SIGKILL at any moment of a save.
+# SIGKILL at any moment of a save.
 
 
 def _save_for_ever(reports: Connection, root: Path, first_step: int) -> None:
@@ -219,7 +219,7 @@ def test_kill_at_a_chosen_moment_leaves_a_whole_state(
     assert _names(tmp_path) == _states(*[*states, 50][-3:])
 
 
-# Line 3: the disk is full.
+# The disk is full.
 
 
 def _save_in_little_space(reports: Connection, root: Path, limit_bytes: int) -> None:
@@ -306,7 +306,7 @@ def test_full_disk_is_a_clear_error_and_the_states_stay(
     assert _names(tmp_path) == _states(20, 30, 40)
 
 
-# Line 4: a truncated or bit-flipped state.
+# A truncated or bit-flipped state.
 
 
 def _flipped(whole: bytes, bit: int) -> bytes:
@@ -365,7 +365,7 @@ def test_states_that_are_all_damaged_are_an_error(tmp_path: Path, keep: int) -> 
     assert message.endswith("; put a copy of one back, or start anew with --overwrite")
 
 
-# Line 5: a pickle in place of a state.
+# A pickle in place of a state.
 
 
 class _Payload:

@@ -21,10 +21,14 @@ from contextnet.streaming import stream as stream_module
 from contextnet.streaming.figures import StreamFigures
 from contextnet.streaming.frame import Frame
 from contextnet.streaming.sinks.video import VideoSink
+from contextnet.streaming.sources.network import NetworkSource
+from contextnet.streaming.sources.newest import Newest
+from contextnet.streaming.sources.reconnection import Patience
 from contextnet.streaming.sources.video import VideoSource
 from contextnet.streaming.stream import LabelStream, StreamOptions
 from counted_videos import spoil_jpegs, write_counted_video
 from counting_engine import CountedSource, Keeping, counting_segmenter, ignore_number
+from rtsp_server import RtspServer
 
 PATIENCE_S = 10.0
 GOP = {"g": "10", "bf": "0", "crf": "12"}
@@ -48,7 +52,7 @@ def sizes_of(path: Path) -> list[tuple[int, int]]:
     return [frame.size_hw for frame in VideoSource(path)]
 
 
-# Line 28: a damaged video, another size in mid-stream, no video at all; the output plays.
+# A damaged video, another size in mid-stream, no video at all; the output plays.
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -101,7 +105,7 @@ def test_what_is_no_video_is_named_before_anything_is_written(
     assert not (tmp_path / "out.mp4").exists()
 
 
-# Line 31: an error anywhere ends every thread within a second, and is the one that is raised.
+# An error anywhere ends every thread within a second, and is the one that is raised.
 
 
 def fails_at_20(number: int) -> None:
@@ -200,7 +204,7 @@ def open_files() -> list[Path]:
     return found
 
 
-# Line 32: Ctrl-C.
+# Ctrl-C.
 
 STREAM = """
 import signal, sys
@@ -244,3 +248,74 @@ def test_ctrl_c_finishes_the_output_and_leaves_the_figures(tmp_path: Path) -> No
     assert frames > 0
     # The sink may have taken a frame that was not counted any more.
     assert len(sizes_of(path)) - frames in {0, 1}
+
+
+# A camera that stalls, or goes away and comes back.
+
+QUICK = Patience(stall_s=0.6, back_off_s=0.02, longest_back_off_s=0.1, first_attempts=2)
+
+
+@pytest.mark.parametrize("fault", ["stall", "kill"])
+def test_a_camera_that_goes_away_comes_back(fault: str, tmp_path: Path) -> None:
+    come = threading.Condition()
+    indices: list[int] = []
+
+    def note(index: int) -> None:
+        with come:
+            indices.append(index)
+            come.notify()
+
+    def await_results(number: int) -> None:
+        with come:
+            assert come.wait_for(lambda: len(indices) >= number, PATIENCE_S)
+
+    path = tmp_path / "out.mp4"
+    with RtspServer() as server:
+        source = Newest(NetworkSource(server.address, QUICK))
+        sinks = [VideoSink(path), Keeping(on_write=note)]
+        with LabelStream(counting_segmenter(), source, sinks) as running:
+            await_results(5)
+            if fault == "stall":
+                server.playing.clear()
+                server.stalled.set()
+                assert server.playing.wait(PATIENCE_S), "the source connects anew by itself"
+                server.stalled.clear()
+            else:
+                server.kill()
+                server.start()
+            await_results(len(indices) + 5)
+            running.stop()
+            assert running.wait(PATIENCE_S)
+        figures = running.figures()
+    assert figures.counts.reconnections >= 1
+    assert indices == sorted(set(indices)), "numbers go on, and never back"
+    assert len(sizes_of(path)) == figures.frames
+
+
+# A consumer that is slower than its source.
+
+
+def test_a_slow_consumer_sees_the_newest_frame_and_drops_are_counted() -> None:
+    inner = CountedSource(None)
+    source = Newest(inner)
+    given: list[int] = []
+
+    def consume_slowly(index: int) -> None:
+        begun = inner.given
+        while inner.given < begun + 20 and not inner.closed.is_set():
+            time.sleep(0)
+        given.append(inner.given)
+
+    kept = Keeping(on_write=consume_slowly)
+    with LabelStream(counting_segmenter(), source, [kept]) as running:
+        while len(given) < 30:
+            assert not running.wait(0.01)
+        running.stop()
+        assert running.wait(PATIENCE_S)
+    indices = [result.frame.index for result in kept.results if result.frame]
+    # What is taken next is no older than what the source had given when the one before was finished.
+    for index, newest in zip(indices[1:], given, strict=False):
+        assert index >= newest - 3, "but for what the reader is about to keep"
+    figures = running.figures()
+    assert figures.counts.dropped >= 20 * (len(indices) - 2)
+    assert figures.counts.dropped + figures.frames == pytest.approx(inner.given, abs=2)

@@ -74,7 +74,7 @@ def _error(capsys: pytest.CaptureFixture[str]) -> str:
     return printed[printed.index("error: ") :].strip()
 
 
-# Line 10: a batch with only void pixels.
+# A batch with only void pixels.
 
 
 @pytest.mark.parametrize("stems", ["a", "abc"])
@@ -102,7 +102,7 @@ def test_split_of_void_pixels_only_is_refused(
     assert "'two/train' holds void pixels only" in _error(capsys)
 
 
-# Line 14: truncated image, empty file, text file named .png.
+# Truncated image, empty file, text file named .png.
 
 
 def _damage(path: Path, kind: str) -> None:
@@ -149,7 +149,7 @@ def test_more_damaged_files_than_the_budget_are_refused(
     assert _error(capsys).startswith(f"error: {root / 'train' / 'images' / 'd.png'}: is not a readable image")
 
 
-# Line 15: no worker process that could be killed, and no read that hangs for ever.
+# No worker process that could be killed, and no read that hangs for ever.
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file whose reading hangs")
@@ -171,7 +171,7 @@ def test_read_that_hangs_is_an_error_within_the_time_limit(
         os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
 
 
-# Line 9: a loss that is not finite.
+# A loss that is not finite.
 
 
 def test_loss_that_stays_nan_ends_with_a_clear_error(
@@ -184,7 +184,7 @@ def test_loss_that_stays_nan_ends_with_a_clear_error(
     assert all(np.isfinite(tensor.numpy()).all() for tensor in tensors.values())
 
 
-# Line 17: a batch of one image with batch norm.
+# A batch of one image with batch norm.
 
 
 def test_single_image_is_trained_on_or_refused(
@@ -198,7 +198,7 @@ def test_single_image_is_trained_on_or_refused(
     assert "a batch of one image with a crop of (32, 32) leaves batch norm a single value" in _error(capsys)
 
 
-# Line 20: the output folder already holds a run.
+# The output folder already holds a run.
 
 
 def test_folder_with_a_run_is_refused_unless_resumed_or_overwritten(

@@ -11,7 +11,9 @@ from typing import Any
 
 from contextnet.benchmark.film import film_street
 from contextnet.benchmark.machine import Machine, describe_machine, held_memory_mb
+from contextnet.benchmark.own_process import draw_apart
 from contextnet.benchmark.turns import Progress
+from contextnet.errors import ContextNetError
 from contextnet.runtime.segmenter import Segmenter
 from contextnet.streaming.figures import StreamFigures
 from contextnet.streaming.frame import CLOCK, Frame
@@ -22,7 +24,9 @@ from contextnet.streaming.sources.source import SourceCounts, SourceInfo
 from contextnet.streaming.sources.video import VideoSource
 from contextnet.streaming.stream import LabelStream
 
-WARM_UP_S = 3.0
+WARM_UP_SHARE = 0.2
+"""So much of the time memory may still grow, into what decoder, encoder and engine keep for good."""
+
 LATENCY_S = 5.0
 IDLE_SHARE = 0.3
 """A source at so much of the machine's rate leaves each frame the machine to itself."""
@@ -36,15 +40,15 @@ MAX_GROWTH = 0.05
 class LiveRecord:
     """What a live source at ``source_rate`` frames a second led to, on a machine that takes ``machine_rate``.
 
-    ``latency_ms`` is one frame's from its arrival to its results with the machine to itself, the median; ``figures``
-    are those of the fast source. Memory is in 10⁶ bytes, after the warm-up and at its highest after that.
+    ``idle_latency_ms`` is one frame's from its arrival to its results with the machine to itself, the median;
+    ``figures`` are those of the fast source. Memory is in 10⁶ bytes, after the warm-up and at its highest after that.
     """
 
     size_hw: tuple[int, int]
     engine: str
     machine_rate: float
     source_rate: float
-    latency_ms: float
+    idle_latency_ms: float
     figures: StreamFigures
     memory_mb: int | None
     highest_memory_mb: int | None
@@ -52,9 +56,10 @@ class LiveRecord:
 
     @property
     def latencies_old(self) -> float:
-        """How old the newest result gets, its 99th percentile, in latencies of one frame."""
+        """How old the newest result gets, its 99th percentile, in median latencies of the fast source's frames."""
         assert self.figures.age_ms is not None
-        return self.figures.age_ms["p99"] / self.latency_ms
+        assert self.figures.latency_ms is not None
+        return self.figures.age_ms["p99"] / self.figures.latency_ms["p50"]
 
     @property
     def memory_growth(self) -> float | None:
@@ -75,7 +80,7 @@ class LiveRecord:
             "engine": self.engine,
             "machine_fps": self.machine_rate,
             "source_fps": self.source_rate,
-            "latency_ms": self.latency_ms,
+            "idle_latency_ms": self.idle_latency_ms,
             "age_in_latencies": self.latencies_old,
             "memory_mb": self.memory_mb,
             "highest_memory_mb": self.highest_memory_mb,
@@ -126,11 +131,9 @@ def measure_live_stream(
     Raises ``ContextNetError`` when the video cannot be used.
     """
     with TemporaryDirectory(prefix="contextnet-") as folder:
-        film = video or film_street(size_hw, Path(folder) / "film.mp4")
+        film = video or draw_apart(size_hw, film_street, size_hw, Path(folder) / "film.mp4")
         output = Path(folder) / "labelled.mp4"
-        _play(segmenter, film, output, rate=1000.0, seconds=0.2)
-        machine_rate = _play(segmenter, film, output, rate=1000.0, seconds=WARM_UP_S).figures().rate
-        assert machine_rate is not None
+        machine_rate = _recorded_rate(segmenter, film, output)
         idle = _play(segmenter, film, output, rate=IDLE_SHARE * machine_rate, seconds=LATENCY_S).figures()
         assert idle.latency_ms is not None
         memory = _MemoryWatch(seconds, progress)
@@ -140,7 +143,7 @@ def measure_live_stream(
             engine=str(segmenter),
             machine_rate=machine_rate,
             source_rate=EXCESS * machine_rate,
-            latency_ms=idle.latency_ms["p50"],
+            idle_latency_ms=idle.latency_ms["p50"],
             figures=busy,
             memory_mb=memory.warm_mb,
             highest_memory_mb=memory.highest_mb,
@@ -162,10 +165,20 @@ class _MemoryWatch:
         if self._progress:
             self._progress(min(round(passed_s), round(self._seconds)), round(self._seconds))
         held_mb = held_memory_mb()
-        if held_mb is None or passed_s < WARM_UP_S:
+        if held_mb is None or passed_s < WARM_UP_SHARE * self._seconds:
             return
         self.warm_mb = self.warm_mb or held_mb
         self.highest_mb = max(self.highest_mb or 0, held_mb)
+
+
+def _recorded_rate(segmenter: Segmenter, video: Path, output: Path) -> float:
+    """Give the frames a second at which a recording of two frames or more is labelled into another."""
+    with LabelStream(segmenter, VideoSource(video), [VideoSink(output)]) as stream:
+        stream.wait()
+    rate = stream.figures().rate
+    if rate is None:
+        raise ContextNetError(f"{video}: has one frame; a rate is measured on two or more")
+    return rate
 
 
 def _play(

@@ -16,6 +16,7 @@ from typing import Any
 from contextnet.benchmark.film import film_street
 from contextnet.benchmark.machine import Machine, describe_machine
 from contextnet.benchmark.noise import await_quiet, find_noise
+from contextnet.benchmark.own_process import draw_apart
 from contextnet.benchmark.stream_stages import STAGES, StageCost, measure_stages
 from contextnet.benchmark.turns import Progress
 from contextnet.runtime.engines.cores import usable_threads
@@ -110,7 +111,7 @@ def measure_stream(
     At least three rounds show how much they differ. Raises ``ContextNetError`` when the video cannot be used.
     """
     with TemporaryDirectory(prefix="contextnet-") as folder:
-        film = video or film_street(size_hw, Path(folder) / "film.mp4")
+        film = video or draw_apart(size_hw, film_street, size_hw, Path(folder) / "film.mp4")
         output = Path(folder) / "labelled.mp4"
         first = next(iter(VideoSource(film)))
         _stream_s(segmenter, film, output)

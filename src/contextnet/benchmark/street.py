@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-
 import numpy as np
 from numpy.typing import NDArray
 
+from contextnet.benchmark.own_process import draw_apart
 from contextnet.data.synthetic.dataset import drives_for
 from contextnet.data.synthetic.drive import MAX_SIDE_PX, MIN_SIDE_PX, Drive
 from contextnet.errors import ContextNetError
@@ -22,14 +19,7 @@ def draw_street(size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """
     require_drawable(size_hw)
     drive = drives_for("demo", 1, size_hw)[0]
-    try:
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            return pool.submit(_first_image, drive).result()
-    except BrokenProcessPool:
-        raise ContextNetError(
-            f"size {size_hw[0]}x{size_hw[1]}: the process that draws the street died; free memory or give a smaller "
-            "size, and call from a module that can be imported without running"
-        ) from None
+    return draw_apart(size_hw, _first_image, drive)
 
 
 def require_drawable(size_hw: tuple[int, int]) -> None:

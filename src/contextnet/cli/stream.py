@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +29,6 @@ from contextnet.stop_signals import heed_signals
 
 if TYPE_CHECKING:
     from contextnet.runtime.segmenter import Segmenter
-    from contextnet.streaming.figures import StreamFigures
     from contextnet.streaming.sinks.sink import Sink
     from contextnet.streaming.stream import LabelStream, StreamOptions
 
@@ -70,9 +70,11 @@ def stream(
     Ctrl-C ends it: what was begun is finished, files are closed and the figures shown.
     """
     from contextnet.runtime.segmenter import Segmenter
+    from contextnet.streaming.arenas import share_arenas
     from contextnet.streaming.sources.choice import SourceWishes, open_source
     from contextnet.streaming.stream import LabelStream
 
+    share_arenas()
     require_json_target(json_)
     targets = output or []
     _require_distinct(source, targets, json_)
@@ -81,28 +83,33 @@ def stream(
         segmenter = stack.enter_context(Segmenter.load(weights, engine=engine, device=device, precision=precision))
         options = _options(segmenter, classes, smooth)
         opened = stack.enter_context(closing(open_source(source, wishes)))
-        sinks = _open_sinks(targets, opened.info.rate)
-        console = Console(stderr=True, highlight=False)
-        if not targets:
-            console.print("nothing is kept: give --output x.mp4, or --output http://localhost:8080 to watch")
-        running = LabelStream(segmenter, opened, sinks, options)
-        stopped_by, failure = _run(running, console)
-    _tell(running.figures(), json_, console if STANDARD_OUTPUT in (json_, *targets) else Console(highlight=False))
-    if failure is not None:
-        raise failure
-    if stopped_by is not None:
-        raise typer.Exit(128 + stopped_by)
+        running = LabelStream(segmenter, opened, _open_sinks(targets, opened.info.rate), options)
+        end = _run(running, Console(stderr=True, highlight=False))
+    if json_:
+        emit_json(running.figures().to_json(), json_)
+    is_output_taken = STANDARD_OUTPUT in (json_, *targets)
+    Console(stderr=is_output_taken, highlight=False).print(stream_table(running.figures()))
+    end.conclude()
 
 
-def _tell(figures: StreamFigures, json_file: str | None, console: Console) -> None:
-    if json_file:
-        emit_json(figures.to_json(), json_file)
-    console.print(stream_table(figures))
+@dataclass(frozen=True)
+class _End:
+    """How a stream ended: by which signal, by which fault, or by itself."""
+
+    signal_number: int | None
+    fault: ContextNetError | None
+
+    def conclude(self) -> None:
+        """Raise the fault, or leave with the code of the signal."""
+        if self.fault is not None:
+            raise self.fault
+        if self.signal_number is not None:
+            raise typer.Exit(128 + self.signal_number)
 
 
-def _run(running: LabelStream, console: Console) -> tuple[int | None, ContextNetError | None]:
-    """Run to the end and show how it goes; give the signal that ended it, and the fault that did."""
-    failure = None
+def _run(running: LabelStream, console: Console) -> _End:
+    """Run to the end and show how it goes."""
+    fault = None
     with heed_signals() as request:
         try:
             with running, Live(console=console, auto_refresh=False, transient=True) as display:
@@ -111,13 +118,16 @@ def _run(running: LabelStream, console: Console) -> tuple[int | None, ContextNet
                     if request.signal_number is not None:
                         running.stop()
         except ContextNetError as error:  # the figures are shown first
-            failure = error
-    return request.signal_number, failure
+            fault = error
+    return _End(request.signal_number, fault)
 
 
 def _open_sinks(targets: Sequence[str], rate: Fraction | None) -> list[Sink]:
     from contextnet.streaming.sinks.choice import open_sink
 
+    if not targets:
+        nothing = "nothing is kept: give --output x.mp4, or --output http://localhost:8080 to watch"
+        Console(stderr=True, highlight=False).print(nothing)
     sinks: list[Sink] = []
     try:
         for target in targets:

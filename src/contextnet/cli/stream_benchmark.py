@@ -61,7 +61,9 @@ def live(
     """Play a video as a camera twice as fast as this machine labels it: how old do results get, does memory grow?"""
     from contextnet.benchmark.live_stream import measure_live_stream
     from contextnet.runtime.segmenter import Segmenter
+    from contextnet.streaming.arenas import share_arenas
 
+    share_arenas()
     size_hw = parse_size(size)
     require_json_target(json_)
     with (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Semaphore
 from types import TracebackType
 from typing import Self
 
@@ -25,12 +24,11 @@ from contextnet.streaming.sinks.sink import Interactive, Sink
 from contextnet.streaming.sources.source import Source
 from contextnet.streaming.statistics import StreamStatistics
 
-LIVE_FRAMES = 2
-"""One is in the network while the one before is drawn and written; a third would only grow old."""
+LIVE_FRAMES = 1
+"""Two at a time make a tenth more frames on two cores, and every result a fifth older."""
 
 WAITING_FRAMES = 4
 """Recorded frames on their way beside those that the engine computes: one for each stage around it."""
-
 
 MAX_GAP_S = 1.0
 """What was to be seen longer ago says nothing of the present."""
@@ -49,27 +47,25 @@ class LabelStream:
     """Labels a source's frames and gives the results to sinks, in threads, while it is entered as a context.
 
     Leaving the context ends the source and finishes every sink, after an error too, and raises the first error of any
-    part that ``wait`` has not raised. A live source keeps two frames on their way, and drops those that come meanwhile;
-    of a recorded one every frame comes out, in order. Nobody else may use the segmenter meanwhile.
+    part that ``wait`` has not raised. Of a live source one frame is on its way, and the newest follows it; of a
+    recorded one every frame comes out, in order. Nobody else may use the segmenter meanwhile.
     """
 
     def __init__(
         self, segmenter: Segmenter, source: Source, sinks: Sequence[Sink], options: StreamOptions | None = None
     ) -> None:
         self._statistics = StreamStatistics(source)
-        self._source = source
         self._sinks = sinks
         is_live = source.info.is_live
-        self._entrance = _Entrance(1 if is_live else segmenter.images_on_their_way() + WAITING_FRAMES)
-        steps = _Steps(segmenter, options or StreamOptions(), self._entrance, is_one_of_several=not is_live)
+        steps = _Steps(segmenter, options or StreamOptions(), is_one_of_several=not is_live)
         draws = any(sink.needs_picture for sink in sinks)
         self._pipeline = Pipeline(
-            (_Passage(frame) for frame in self._entrance.let_in(source)),
+            (_Passage(frame) for frame in source),
             steps.stages(draws=draws),
             [_end(sink) for sink in sinks] or [Stage("results", lambda passage: None)],
             capacity=LIVE_FRAMES if is_live else segmenter.images_on_their_way() + WAITING_FRAMES,
             on_done=self._note,
-            stop_source=self._end_source,
+            stop_source=source.close,
         )
 
     def stop(self) -> None:
@@ -109,36 +105,6 @@ class LabelStream:
         if any(isinstance(sink, Interactive) and sink.asks_to_stop for sink in self._sinks):
             self.stop()
 
-    def _end_source(self) -> None:
-        self._entrance.shut()
-        self._source.close()
-
-
-class _Entrance:
-    """Lets so many frames in at a time, and the next when the network is done with one.
-
-    A live frame that had to wait behind another would not be the newest any more when its turn comes.
-    """
-
-    def __init__(self, frames: int) -> None:
-        self._free = Semaphore(frames)
-        self._is_open = True
-
-    def let_in(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Give the frames, each taken from its source when there is room for it, until there are none or ``shut``."""
-        coming = iter(frames)
-        while self._free.acquire() and self._is_open and (frame := next(coming, None)) is not None:
-            yield frame
-
-    def make_room(self) -> None:
-        """Have one more frame let in."""
-        self._free.release()
-
-    def shut(self) -> None:
-        """Let no more in; who waits to be let in goes."""
-        self._is_open = False
-        self._free.release()
-
 
 @dataclass
 class _Passage:
@@ -154,12 +120,9 @@ class _Passage:
 class _Steps:
     """The work on each frame between source and sinks."""
 
-    def __init__(
-        self, segmenter: Segmenter, options: StreamOptions, entrance: _Entrance, *, is_one_of_several: bool
-    ) -> None:
+    def __init__(self, segmenter: Segmenter, options: StreamOptions, *, is_one_of_several: bool) -> None:
         self._segmenter = segmenter
         self._options = options
-        self._entrance = entrance
         self._is_one_of_several = is_one_of_several
         self._last_time_s = -1e9
         regrouping = options.regrouping
@@ -185,7 +148,6 @@ class _Steps:
     def _wait(self, passage: _Passage) -> None:
         assert passage.pending is not None
         passage.pending.scores()
-        self._entrance.make_room()
 
     def _smooth(self, passage: _Passage) -> None:
         assert passage.pending is not None
