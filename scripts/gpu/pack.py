@@ -29,8 +29,8 @@ SPLITS = ("train", "val")
 WEBP_QUALITY = 90
 LIMIT_MIB = 60
 """For the working tree and the pack together."""
-NOT_PACKED = {"numpy", "onnx", "openvino"}
-"""NumPy comes with PyTorch; the others run model files, which no training does."""
+NOT_PACKED = {"av", "numpy", "onnx", "openvino"}
+"""NumPy comes with PyTorch; the others read videos and run model files, which no training does."""
 PYTHON_VERSION = "3.12"
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux1")
 
