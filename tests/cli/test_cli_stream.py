@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -142,6 +143,8 @@ def test_what_is_kept_nowhere_is_told(shell: Run, video: Path) -> None:
         (["VIDEO", "--output", "none/x.mp4"], "none/x.mp4: there is no folder none; make it first"),
         (["VIDEO", "--output", "VIDEO"], "is the source itself; give another output"),
         (["VIDEO", "--output", "a.mp4", "--output", "a.mp4"], "a.mp4: is given for two outputs; give each its own"),
+        (["VIDEO", "--output", "a.mp4", "--output", "./a.mp4"], "a.mp4: is given for two outputs; give each its own"),
+        (["²"], "²: does not exist; give a video file"),
         (["VIDEO", "--output", "-", "--json", "-"], "-: is given for two outputs; give each its own"),
         (["VIDEO", "--classes", "cat"], "cat"),
         (["VIDEO", "--smooth", "much"], "much"),
@@ -161,6 +164,63 @@ def test_what_cannot_be_is_one_sentence(
     assert message in err
     assert len(err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rate", ["inf", "nan", "0"])
+def test_a_rate_is_a_number_of_frames(shell: Run, video: Path, rate: str) -> None:
+    code, _, err = shell("stream", str(video), "--rate", rate)
+    assert code == 2
+    assert "--rate" in err
+
+
+@pytest.mark.parametrize("name", ["[red]a.mkv", "a[/b].mkv"])
+def test_brackets_in_names_are_shown(shell: Run, video: Path, tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
+    source.parent.mkdir(exist_ok=True)
+    source.write_bytes(video.read_bytes())
+    code, out, _ = shell("stream", str(source), "--output", "none")
+    assert code == 0
+    assert name in "".join(out.split())
+
+
+def test_the_file_behind_standard_input_is_not_written_over(video: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    path.write_bytes(video.read_bytes())
+    command = [sys.executable, "-m", "contextnet", "stream", "-", "--output", str(path)]
+    with path.open("rb") as file:
+        run = subprocess.run(command, stdin=file, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 2
+    assert "is the source itself" in run.stderr
+    assert path.read_bytes() == video.read_bytes()
+
+
+def test_a_closed_standard_input_is_told(shell: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    code, _, err = shell("stream", "-")
+    assert code == 2
+    assert err == "error: standard input: is closed; pipe a video into it\n"
+
+
+def test_a_sink_that_cannot_be_opened_spares_the_files_of_others(shell: Run, video: Path, tmp_path: Path) -> None:
+    path = tmp_path / "film.npz"
+    path.write_text("old")
+    code, _, _ = shell("stream", str(video), "--output", str(path), "--output", str(tmp_path / "none" / "x.mp4"))
+    assert code == 2
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("film.npz", "old")]
+
+
+def test_sinks_are_closed_if_no_stream_begins(
+    video: Path, tmp_path: Path, shell: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(segmenter: Segmenter) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Segmenter, "images_on_their_way", interrupt)
+    targets = ["--output", "http://127.0.0.1:0", "--output", str(tmp_path / "film.npz")]
+    code, _, _ = shell("stream", str(video), *targets)
+    assert code != 0
+    assert [thread.name for thread in threading.enumerate() if thread.name == "mjpeg-server"] == []
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -13,6 +13,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from contextnet.benchmark.film import film_street
 from contextnet.benchmark.machine import Machine, describe_machine
 from contextnet.benchmark.noise import await_quiet, find_noise
@@ -77,8 +79,8 @@ class StreamRate:
     @property
     def noise(self) -> str | None:
         """Why this is no result, or None if it is one."""
-        rates = sorted(each.rate for each in self.rounds)
-        return find_noise(self.others_share, {"stream": (rates[-2] - rates[1]) / self.rate})
+        low, high = np.quantile([each.rate for each in self.rounds], (0.25, 0.75))
+        return find_noise(self.others_share, {"stream": float(high - low) / self.rate})
 
     def to_json(self) -> dict[str, Any]:
         """Describe the figures as plain JSON values: frames a second, and milliseconds a frame."""

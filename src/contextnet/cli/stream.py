@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from contextnet.streaming.stream import LabelStream, StreamOptions
 
 REFRESH_S = 0.25
-STANDARD_OUTPUT = "-"
+STANDARD_INPUT = STANDARD_OUTPUT = "-"
 
 
 def stream(
@@ -59,7 +60,9 @@ def stream(
     size: Annotated[
         str | None, Option(metavar="HEIGHTxWIDTH", help="Of a camera's pictures, or of raw RGB on standard input.")
     ] = None,
-    rate: Annotated[float | None, Option(min=0.01, help="Frames a second of a camera, a folder or raw pixels.")] = None,
+    rate: Annotated[
+        float | None, Option(min=0.01, max=1000, help="Frames a second of a camera, a folder or raw pixels.")
+    ] = None,
     json_: JsonFile = None,
     engine: Engine = "auto",
     device: EngineDevice = "auto",
@@ -79,11 +82,12 @@ def stream(
     targets = output or []
     _require_distinct(source, targets, json_)
     wishes = SourceWishes(live, parse_size(size) if size else None, _rate(rate))
-    with ExitStack() as stack:
+    with ExitStack() as stack, ExitStack() as unused:
         segmenter = stack.enter_context(Segmenter.load(weights, engine=engine, device=device, precision=precision))
         options = _options(segmenter, classes, smooth)
         opened = stack.enter_context(closing(open_source(source, wishes)))
-        running = LabelStream(segmenter, opened, _open_sinks(targets, opened.info.rate), options)
+        running = LabelStream(segmenter, opened, _open_sinks(targets, opened.info.rate, unused), options)
+        unused.pop_all()  # the stream closes its sinks itself
         end = _run(running, Console(stderr=True, highlight=False))
     if json_:
         emit_json(running.figures().to_json(), json_)
@@ -122,20 +126,16 @@ def _run(running: LabelStream, console: Console) -> _End:
     return _End(request.signal_number, fault)
 
 
-def _open_sinks(targets: Sequence[str], rate: Fraction | None) -> list[Sink]:
+def _open_sinks(targets: Sequence[str], rate: Fraction | None, unused: ExitStack) -> list[Sink]:
+    """Open the sinks; ``unused`` closes them again if there will be no stream."""
     from contextnet.streaming.sinks.choice import open_sink
 
     if not targets:
         nothing = "nothing is kept: give --output x.mp4, or --output http://localhost:8080 to watch"
         Console(stderr=True, highlight=False).print(nothing)
     sinks: list[Sink] = []
-    try:
-        for target in targets:
-            sinks.append(open_sink(target, rate))
-    except ContextNetError:
-        for sink in sinks:
-            sink.close()
-        raise
+    for target in targets:
+        sinks.append(unused.enter_context(closing(open_sink(target, rate))))
     return sinks
 
 
@@ -159,10 +159,12 @@ def _rate(rate: float | None) -> Fraction | None:
 def _require_distinct(source: str, targets: Sequence[str], json_file: str | None) -> None:
     """Refuse to write over what is read, and to write two things into one place."""
     written = [*targets, *([json_file] if json_file else [])]
-    if repeated := [target for target in written if written.count(target) > 1 and target != "none"]:
-        raise ContextNetError(f"{repeated[0]}: is given for two outputs; give each its own")
-    if source == STANDARD_OUTPUT:
-        return
+    places = [target if "://" in target else os.path.realpath(target) for target in written]
+    for target, place in zip(written, places, strict=True):
+        if places.count(place) > 1 and target != "none":
+            raise ContextNetError(f"{target}: is given for two outputs; give each its own")
+    # A shell may have opened a file as standard input.
+    read = Path("/dev/stdin" if source == STANDARD_INPUT else source)
     for target in written:
-        if Path(target).exists() and Path(source).exists() and Path(target).samefile(source):
+        if Path(target).exists() and read.exists() and read.samefile(target):
             raise ContextNetError(f"{target}: is the source itself; give another output")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -35,10 +36,12 @@ def live_line(figures: StreamFigures) -> Text:
 
 def stream_table(figures: StreamFigures) -> Table:
     """Lay out the figures of a stream that has ended."""
-    table = Table("", figures.source, title=", ".join([f"{figures.frames} frames", *_losses(figures)]))
+    table = Table("", escape(figures.source), title=", ".join([f"{figures.frames} frames", *_losses(figures)]))
     table.columns[0].justify = "right"
     if figures.rate is not None:
-        table.add_row(f"{figures.rate:.1f} frames/s", f"over {figures.seconds:.1f} s; bounded by {figures.bounded_by}")
+        table.add_row(
+            f"{figures.rate:.1f} frames/s", f"over {figures.seconds:.1f} s; bounded by {escape(figures.bounded_by)}"
+        )
     for name, found, said in (
         ("latency", figures.latency_ms, "from a frame's arrival to its results"),
         ("age", figures.age_ms, "of the newest result when the next one came"),
@@ -48,7 +51,9 @@ def stream_table(figures: StreamFigures) -> Table:
             table.add_row(f"{found['p50']:.0f} ms", f"{name}, {said}: the median; {spread} ms")
     table.add_section()
     for stage in figures.stages:
-        table.add_row(f"{stage.ms_per_frame:.1f} ms", f"{stage.name}, at work {stage.busy_share:.0%} of the time")
+        table.add_row(
+            f"{stage.ms_per_frame:.1f} ms", f"{escape(stage.name)}, at work {stage.busy_share:.0%} of the time"
+        )
     table.add_row("", f"the process took {figures.processor_share:.0%} of the processor")
     return table
 

@@ -99,6 +99,14 @@ def test_times_that_do_not_grow_are_moved_on_by_a_tick(tmp_path: Path) -> None:
     assert numbers_in(tmp_path / "a.mp4") == list(range(6))
 
 
+def test_times_go_on_where_the_clock_begins_anew(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "a.mp4", Fraction(25))
+    write(sink, numbered([90_000, 180_000, 270_000, 0, 7200, 180_000, 3600, 10_800]))
+    sink.close()
+    expected = [90_000, 180_000, 270_000, 273_600, 280_800, 453_600, 457_200, 464_400]
+    assert times_in(tmp_path / "a.mp4") == [time * CLOCK for time in expected]
+
+
 def test_times_in_other_ticks_are_turned_into_those_of_the_first(tmp_path: Path) -> None:
     sink = VideoSink(tmp_path / "a.mp4")
     pictures = [*numbered([0, 3600]), *numbered([80, 120, 160], Fraction(1, 1000))]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from threading import Event, Thread
 from typing import cast
 
 import av
@@ -299,6 +301,39 @@ def test_closing_ends_the_frames(tmp_path: Path, after: int) -> None:
     # Pictures of a packet that was decoded already may still come.
     assert len(list(frames)) <= 8
     assert numbers(taken) == list(range(after))
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("share", "found"), [(0.0, "is no video that can be read"), (0.5, "cannot be read on after frame")]
+)
+def test_a_server_that_goes_silent_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, found: str
+) -> None:
+    monkeypatch.setattr("contextnet.streaming.sources.video.STALL_S", 0.5)
+    path = write_counted_video(tmp_path / "a.mkv", range(100), time_base=Fraction(1, 25), size_hw=(64, 96))
+    content = path.read_bytes()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+    left = Event()
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            if share:
+                connection.sendall(head + content[: int(share * len(content))])
+            left.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=serve)
+        thread.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.mkv"
+        try:
+            with pytest.raises(StreamError, match=f"{found}.*nothing came for 0.5 s"):
+                list(VideoSource("a film", opened=address))
+        finally:
+            left.set()
+            thread.join()
 
 
 def test_frames_outlive_the_source(tmp_path: Path) -> None:

@@ -123,13 +123,16 @@ class LabelNpzSink:
         self._times_s.append(result.frame.time_s)
 
     def close(self) -> None:
-        """Write the frames' numbers and times, and give the file its name.
+        """Write the frames' numbers and times, and give the file its name; without a frame, an existing file stays.
 
         Raises ``StreamError`` when there is no room for them; nothing is left then.
         """
         try:
             self._finish()
-            self._temporary.replace(self._path)
+            if self._indices or not self._path.exists():
+                self._temporary.replace(self._path)
+            else:
+                self._temporary.unlink()
         except OSError as error:
             with suppress(OSError):
                 self._temporary.unlink(missing_ok=True)

@@ -68,7 +68,8 @@ class MjpegServer:
         self._newest = _Newest()
         self._server = _open_server(host, port, self._newest)
         self.address = _address(host, self._server.server_address[1])
-        self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="mjpeg-server")
+        # A daemon: who forgets to close the sink could not end the program.
+        self._thread = Thread(target=self._server.serve_forever, args=(_POLL_S,), name="mjpeg-server", daemon=True)
         self._thread.start()
 
     @property

@@ -28,8 +28,14 @@ SUFFIXES: dict[str, dict[str, str]] = {".mp4": _MP4, ".mov": _MP4, ".m4v": _MP4,
 """Suffix and options of its container. A file that a crash cut off plays up to there; a whole one plays anywhere."""
 
 
+MAX_STEP_BACK_S = 1
+"""A time further back than this is one of another clock, as where films were joined end to end."""
+
+
 class VideoSink:
     """Writes the drawn results as H.264 in YUV 4:2:0, which browsers play, each at its frame's own time.
+
+    Where the source's clock begins anew, the times go on a frame later, at ``rate`` frames a second.
 
     The first picture sets the size, made even at the bottom and the right; pictures of another size are fitted into it.
     """
@@ -42,6 +48,7 @@ class VideoSink:
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._last_pts: int | None = None
+        self._shift = 0
         self._has_failed = False
 
     @property
@@ -97,9 +104,16 @@ class VideoSink:
         assert picture.pts is not None
         assert picture.time_base is not None
         assert stream.codec_context.time_base is not None
-        pts = round(picture.pts * picture.time_base / stream.codec_context.time_base)
-        self._last_pts = pts if self._last_pts is None else max(pts, self._last_pts + 1)
-        return self._last_pts
+        tick_s = stream.codec_context.time_base
+        pts = round(picture.pts * picture.time_base / tick_s) + self._shift
+        if self._last_pts is not None and pts <= self._last_pts:
+            is_new_clock = (self._last_pts - pts) * tick_s > MAX_STEP_BACK_S
+            next_pts = self._last_pts + (max(1, round(1 / self._rate / tick_s)) if is_new_clock else 1)
+            if is_new_clock:
+                self._shift += next_pts - pts
+            pts = next_pts
+        self._last_pts = pts
+        return pts
 
     def _failure(self, error: Exception) -> StreamError:
         reason = getattr(error, "strerror", None) or str(error)

@@ -48,8 +48,8 @@ def open_source(target: str | int | Path, wishes: SourceWishes | None = None) ->
     there is no such thing, or it cannot be opened.
     """
     name, wishes = str(target), wishes or SourceWishes()
-    if name.isdigit() or name.startswith("/dev/"):
-        return Newest(CameraSource(int(name) if name.isdigit() else name, wishes.size_hw, wishes.rate))
+    if name.isdecimal() or name.startswith("/dev/"):
+        return Newest(CameraSource(int(name) if name.isdecimal() else name, wishes.size_hw, wishes.rate))
     if "://" in name and not _is_recording(name):
         return Newest(NetworkSource(name))
     if name == "-":

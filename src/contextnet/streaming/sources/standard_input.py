@@ -22,11 +22,14 @@ class StandardInput:
 
     ``raw_hw`` says that they are bare pixels, uint8 RGB of this height and width, ``rate`` a second; otherwise the
     video tells what it is: MJPEG, MPEG-TS, Matroska, MP4 made for streaming, and so on. ``descriptor`` is the pipe.
+    Raises ``StreamError`` when it is closed, or holds no video.
     """
 
     def __init__(
         self, raw_hw: tuple[int, int] | None = None, rate: Fraction = DEFAULT_RATE, descriptor: int | None = None
     ) -> None:
+        if descriptor is None and sys.stdin is None:
+            raise StreamError.at(NAME, "is closed", "pipe a video into it")
         self._pipe = _Pipe(sys.stdin.fileno() if descriptor is None else descriptor)
         try:
             self._video = self._open(raw_hw, rate)

@@ -10,7 +10,7 @@ from typing import Protocol
 import av
 from av import VideoFrame
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 from av.video.stream import VideoStream
 
 from contextnet.errors import StreamError
@@ -22,6 +22,9 @@ from contextnet.streaming.sources.source import SourceCounts, SourceInfo
 DEFAULT_RATE = Fraction(25)
 """Frames a second of films that do not tell: raw H.264 and MJPEG."""
 
+
+STALL_S = 30.0
+"""So long without data end the reading of an address: a server that has gone silent would never be left."""
 
 MAX_DECODING_THREADS = 4
 """With more, a damaged picture takes sound ones along that other threads are at work on."""
@@ -78,7 +81,7 @@ class VideoSource:
                 index += 1
         except FFmpegError as error:
             raise StreamError.at(
-                self._path, f"cannot be read on after frame {index}: {error.strerror}", _COPY
+                self._path, f"cannot be read on after frame {index}: {_reason(error)}", _COPY
             ) from None
         finally:
             self._container.close()
@@ -110,9 +113,16 @@ def _open(
         raise StreamError.at(path, "does not exist", "give a video file, a folder of images, a camera or an address")
     try:
         # Titles may be in any encoding.
-        return av.open(opened or str(path), "r", format=format_name, options=options, metadata_errors="replace")
+        timeout = STALL_S if isinstance(opened, str) else None
+        return av.open(
+            opened or str(path), "r", format=format_name, options=options, metadata_errors="replace", timeout=timeout
+        )
     except FFmpegError as error:
-        raise StreamError.at(path, f"is no video that can be read: {error.strerror}", _COPY) from None
+        raise StreamError.at(path, f"is no video that can be read: {_reason(error)}", _COPY) from None
+
+
+def _reason(error: FFmpegError) -> str | None:
+    return f"nothing came for {STALL_S:g} s" if isinstance(error, ExitError) else error.strerror
 
 
 def _video_stream(path: Path | str, container: InputContainer) -> VideoStream:
