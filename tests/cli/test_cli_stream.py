@@ -146,7 +146,7 @@ def test_what_is_kept_nowhere_is_told(shell: Run, video: Path) -> None:
         (["VIDEO", "--output", "a.mp4", "--output", "./a.mp4"], "a.mp4: is given for two outputs; give each its own"),
         (["²"], "²: does not exist; give a video file"),
         (["VIDEO", "--output", "-", "--json", "-"], "-: is given for two outputs; give each its own"),
-        (["VIDEO", "--classes", "cat"], "cat"),
+        (["VIDEO", "--classes", "car,cat"], "label set 'camvid' has no class 'cat'; the nearest is 'car'"),
         (["VIDEO", "--smooth", "much"], "much"),
         (["VIDEO", "--weights", "cn99"], "cn99"),
         (["VIDEO", "--size", "12"], "size '12': expected HEIGHTxWIDTH"),

@@ -138,6 +138,8 @@ def measure_live_stream(
         assert idle.latency_ms is not None
         memory = _MemoryWatch(seconds, progress)
         busy = _play(segmenter, film, output, EXCESS * machine_rate, seconds, memory).figures()
+        if busy.age_ms is None:
+            raise ContextNetError(f"{seconds:g} s: this machine labels fewer than two frames in it; give more seconds")
         return LiveRecord(
             size_hw=next(iter(VideoSource(film))).size_hw,
             engine=str(segmenter),

@@ -51,6 +51,8 @@ def main() -> None:
         app()
     except ContextNetError as error:
         _stop(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (MemoryError, RuntimeError) as error:
         if not _tells_of_memory(error):
             raise

@@ -91,8 +91,9 @@ def stream(
         end = _run(running, Console(stderr=True, highlight=False))
     if json_:
         emit_json(running.figures().to_json(), json_)
-    is_output_taken = STANDARD_OUTPUT in (json_, *targets)
-    Console(stderr=is_output_taken, highlight=False).print(stream_table(running.figures()))
+    if end.fault is None or running.figures().frames:
+        is_output_taken = STANDARD_OUTPUT in (json_, *targets)
+        Console(stderr=is_output_taken, highlight=False).print(stream_table(running.figures()))
     end.conclude()
 
 
@@ -140,13 +141,16 @@ def _open_sinks(targets: Sequence[str], rate: Fraction | None, unused: ExitStack
 
 
 def _options(segmenter: Segmenter, classes: str | None, smooth: str) -> StreamOptions:
+    from contextnet.runtime.class_lookup import find_train_id
     from contextnet.runtime.regrouping import regroup
     from contextnet.runtime.smoothing.choice import open_smoother
     from contextnet.streaming.stream import StreamOptions
 
     regrouping = None
     if classes is not None:
-        names = [name.strip() for name in classes.split(",")]
+        names = [name.strip() for name in classes.split(",") if name.strip()]
+        for name in names:
+            find_train_id(segmenter.label_set, name)
         regrouping = regroup(segmenter.label_set, {name: [name] for name in names}, keep_others=False)
     return StreamOptions(open_smoother(smooth), regrouping)
 

@@ -39,9 +39,8 @@ def stream_table(figures: StreamFigures) -> Table:
     table = Table("", escape(figures.source), title=", ".join([f"{figures.frames} frames", *_losses(figures)]))
     table.columns[0].justify = "right"
     if figures.rate is not None:
-        table.add_row(
-            f"{figures.rate:.1f} frames/s", f"over {figures.seconds:.1f} s; bounded by {escape(figures.bounded_by)}"
-        )
+        said = f"from the first result, after {figures.first_result_s or 0:.1f} s"
+        table.add_row(f"{figures.rate:.1f} frames/s", f"{said}; bounded by {escape(figures.bounded_by)}")
     for name, found, said in (
         ("latency", figures.latency_ms, "from a frame's arrival to its results"),
         ("age", figures.age_ms, "of the newest result when the next one came"),

@@ -27,6 +27,7 @@ class StreamFigures:
     ``rate`` is frames a second from the first result to the last. ``latency_ms`` runs from a frame's arrival until
     every sink has its result; ``age_ms``, of live sources, is how old the newest result had become when the next one
     came, by arrival too. Both give p50 and p99 over the last frames, the age also its maximum over all.
+    ``first_result_s`` is when the first one came, after the network was fitted to the size of the frames.
     ``processor_share`` is how much of the usable cores' time the whole process took.
     """
 
@@ -40,6 +41,7 @@ class StreamFigures:
     counts: SourceCounts
     stages: tuple[StageFigure, ...]
     processor_share: float
+    first_result_s: float | None = None
 
     @property
     def bounded_by(self) -> str:

@@ -80,6 +80,7 @@ class StreamStatistics:
                 # A live source is waited for, however long its next frame takes.
                 stages=_stages(clocks[1:] if is_live else clocks, seconds),
                 processor_share=processor_s / seconds / usable_threads(None),
+                first_result_s=self._first_done_s - self._started_s if self._frames else None,
             )
 
 

@@ -37,14 +37,14 @@ def test_sizes_may_differ(tmp_path: Path) -> None:
     assert [frame.size_hw for frame in FolderSource(tmp_path)] == [(64, 96)] * 2 + [(33, 51)] * 2
 
 
-def test_damaged_images_are_left_out_and_leave_a_gap_in_time(tmp_path: Path) -> None:
+def test_damaged_images_are_left_out_and_leave_a_gap_in_number_and_time(tmp_path: Path) -> None:
     fill(tmp_path, range(6))
     (tmp_path / "000.png").write_bytes(b"")
     (tmp_path / "003.png").write_bytes((tmp_path / "003.png").read_bytes()[:200])
     source = FolderSource(tmp_path, Fraction(10))
     frames = list(source)
     assert [number_in(frame.image) for frame in frames] == [1, 2, 4, 5]
-    assert [frame.index for frame in frames] == [0, 1, 2, 3]
+    assert [frame.index for frame in frames] == [1, 2, 4, 5]
     assert [frame.time_s for frame in frames] == pytest.approx([0.1, 0.2, 0.4, 0.5])
     assert source.counts.damaged == 2
 

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from av.container import InputContainer
 from PIL import Image
-from rtsp_server import HOST, RtspServer, counting_picture, number_in
 
 from contextnet.errors import StreamError
 from contextnet.streaming.frame import CLOCK, Frame
 from contextnet.streaming.sources.network import NetworkSource, without_secrets
 from contextnet.streaming.sources.newest import Newest
 from contextnet.streaming.sources.reconnection import Patience
+from rtsp_server import HOST, RtspServer, counting_picture, number_in
 
 pytestmark = pytest.mark.timeout(60)
 QUICK = Patience(stall_s=0.6, back_off_s=0.02, longest_back_off_s=0.1, first_attempts=2)
@@ -108,7 +108,7 @@ def test_a_stall_ends_in_a_new_connection(server: RtspServer) -> None:
 def held() -> tuple[int, int, int]:
     """Count the containers, threads and open files of this process."""
     gc.collect()
-    containers = sum(isinstance(thing, InputContainer) for thing in gc.get_objects())
+    containers = sum(type(thing) is InputContainer for thing in gc.get_objects())
     files = Path("/proc/self/fd")
     return containers, threading.active_count(), len(list(files.iterdir())) if files.is_dir() else 0
 

@@ -38,8 +38,9 @@ class JsonLinesSink:
     def __init__(self, path: Path | None) -> None:
         self.name = "standard output" if path is None else str(path)
         self._is_file = path is not None
+        self._is_begun = False
         try:
-            self._file = sys.stdout if path is None else path.open("w", encoding="utf-8")
+            self._file = sys.stdout if path is None else path.open("a", encoding="utf-8")
         except OSError as error:
             raise self._failure(error) from None
 
@@ -47,6 +48,7 @@ class JsonLinesSink:
         """Write one line. Raises ``StreamError`` when it cannot be written, as when nobody reads the pipe any more."""
         line = json.dumps(frame_record(result), allow_nan=False)
         try:
+            self._begin()
             self._file.write(line + "\n")
             self._file.flush()
         except BrokenPipeError:
@@ -63,6 +65,12 @@ class JsonLinesSink:
         if self._is_file:
             with suppress(OSError):
                 self._file.close()
+
+    def _begin(self) -> None:
+        """Before the first line, empty a file of before: a stream that fails to start leaves it as it was."""
+        if not self._is_begun and self._is_file and Path(self.name).is_file():
+            self._file.truncate(0)
+        self._is_begun = True
 
     def _let_go(self) -> None:
         """Give up the line that could not be written: it would be tried again, in vain, when the program ends."""

@@ -17,12 +17,13 @@ from contextnet.runtime.segmentation import Segmentation
 from contextnet.streaming.planes import FORMAT, blank_like, in_planes, plane_views
 
 CODEC = "libx264"
-CODEC_OPTIONS = {"preset": "ultrafast", "crf": "21"}
-"""The fastest there is, at a quality that shows the boundaries; slower presets make files smaller, not better."""
+CODEC_OPTIONS = {"preset": "ultrafast", "crf": "21", "g": "50"}
+"""The fastest there is, at a quality that shows the boundaries; slower presets make files smaller, not better.
 
-# What is complete goes to the disk each second: fragments are measured in µs, clusters in ms. The edit list keeps the
-# time of the first picture.
-_MP4 = {"movflags": "+hybrid_fragmented", "use_editlist": "1", "frag_duration": "1000000", "flush_packets": "1"}
+A key frame every 50 frames lets players jump."""
+
+# What is complete goes to the disk each second: fragments are measured in µs, clusters in ms.
+_MP4 = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
 _MATROSKA = {"cluster_time_limit": "1000", "flush_packets": "1"}
 SUFFIXES: dict[str, dict[str, str]] = {".mp4": _MP4, ".mov": _MP4, ".m4v": _MP4, ".mkv": _MATROSKA}
 """Suffix and options of its container. A file that a crash cut off plays up to there; a whole one plays anywhere."""
@@ -88,7 +89,11 @@ class VideoSink:
 
     def _opened(self, picture: VideoFrame) -> tuple[OutputContainer, VideoStream]:
         if self._container is None or self._stream is None:
-            self._container = av.open(str(self._path), "w", container_options=SUFFIXES[self._path.suffix.lower()])
+            options = dict(SUFFIXES[self._path.suffix.lower()])
+            if picture.pts:
+                # An edit list keeps the first picture's time, but loses the first second of a file that was cut off.
+                options["use_editlist"] = "1"
+            self._container = av.open(str(self._path), "w", container_options=options)
             stream = self._container.add_stream(CODEC, rate=self._rate, options=CODEC_OPTIONS)
             assert isinstance(stream, VideoStream)
             stream.height, stream.width = _even(picture.height), _even(picture.width)

@@ -34,8 +34,8 @@ class FolderSource:
         return self._counts
 
     def __iter__(self) -> Iterator[Frame]:
-        """Give the images. Raises ``StreamError`` when none of them could be read."""
-        index = 0
+        """Give the images, numbered by their places in the folder. Raises ``StreamError`` when none could be read."""
+        is_empty = True
         failure = None
         for number, file in enumerate(self._files):
             if self._is_closed:
@@ -46,9 +46,9 @@ class FolderSource:
                 failure = error
                 self._counts.damaged += 1
                 continue
-            yield Frame.of_image(image, index, number / self._rate)
-            index += 1
-        if failure is not None and index == 0:
+            yield Frame.of_image(image, number, number / self._rate)
+            is_empty = False
+        if failure is not None and is_empty:
             raise StreamError.at(self._folder, f"holds no image that can be read; {failure.detail}", failure.remedy)
 
     def close(self) -> None:
