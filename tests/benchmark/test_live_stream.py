@@ -37,6 +37,7 @@ def test_a_source_twice_too_fast_is_kept_up_with(tmp_path: Path) -> None:
     assert figures.frames + figures.counts.dropped == pytest.approx(8 * record.source_rate, rel=0.2)
     assert figures.counts.dropped > 0.1 * figures.frames
     assert figures.age_ms is not None
-    assert record.latencies_old < 4
+    # With as many frames on their way as a recording has, it would be eight and more.
+    assert record.age_in_latencies["p50"] < 5
     assert record.memory_growth is None or record.memory_growth <= 0.05
     assert json.loads(json.dumps(record.to_json()))["stream"]["is_live"] is True

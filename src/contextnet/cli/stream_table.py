@@ -83,11 +83,13 @@ def print_live_record(console: Console, record: LiveRecord) -> None:
     table.columns[0].justify = "right"
     table.add_row(f"{figures.rate or 0:.1f} frames/s", f"labelled over {figures.seconds:.0f} s")
     table.add_row(f"{figures.counts.dropped}", f"frames dropped, {figures.frames} labelled")
-    age, latency = figures.age_ms, figures.latency_ms
+    age, ages, latency = figures.age_ms, record.age_in_latencies, figures.latency_ms
     table.add_row(f"{age['p50']:.0f} ms", f"age of the newest result, the median; p99 {age['p99']:.0f} ms")
     table.add_row(f"{latency['p50']:.0f} ms", "latency of one frame, the median")
-    table.add_row(f"{record.latencies_old:.2f}", "latencies is the age, its p99: at most 3 if it keeps up")
     table.add_row(f"{record.idle_latency_ms:.0f} ms", "latency of one frame that has the machine to itself")
+    table.add_row(
+        f"{ages['p50']:.1f}", f"times that is the age; p99 {ages['p99']:.1f}; the median is below 3 if it keeps up"
+    )
     if record.memory_growth is not None:
         held = f"{record.memory_mb} MB after the warm-up, at most {record.highest_memory_mb} MB"
         table.add_row(f"{record.memory_growth:+.1%}", f"memory: {held}")
