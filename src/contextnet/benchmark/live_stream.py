@@ -72,8 +72,8 @@ class LiveRecord:
 
     @property
     def keeps_up(self) -> bool:
-        """Whether results are younger than three latencies, on the median, and memory stays within 5 %."""
-        return self.age_in_latencies["p50"] < MAX_LATENCIES and (self.memory_growth or 0.0) <= MAX_GROWTH
+        """Whether results are younger than three latencies, 99 of 100, and memory stays within 5 %."""
+        return self.age_in_latencies["p99"] < MAX_LATENCIES and (self.memory_growth or 0.0) <= MAX_GROWTH
 
     def to_json(self) -> dict[str, Any]:
         """Describe the record as plain JSON values."""

@@ -30,6 +30,7 @@ from contextnet.stop_signals import heed_signals
 
 if TYPE_CHECKING:
     from contextnet.runtime.segmenter import Segmenter
+    from contextnet.streaming.figures import StreamFigures
     from contextnet.streaming.sinks.sink import Sink
     from contextnet.streaming.stream import LabelStream, StreamOptions
 
@@ -89,12 +90,7 @@ def stream(
         running = LabelStream(segmenter, opened, _open_sinks(targets, opened.info.rate, unused), options)
         unused.pop_all()  # the stream closes its sinks itself
         end = _run(running, Console(stderr=True, highlight=False))
-    if json_:
-        emit_json(running.figures().to_json(), json_)
-    if end.fault is None or running.figures().frames:
-        is_output_taken = STANDARD_OUTPUT in (json_, *targets)
-        Console(stderr=is_output_taken, highlight=False).print(stream_table(running.figures()))
-    end.conclude()
+    end.conclude(running.figures(), json_, is_output_taken=STANDARD_OUTPUT in (json_, *targets))
 
 
 @dataclass(frozen=True)
@@ -104,8 +100,12 @@ class _End:
     signal_number: int | None
     fault: ContextNetError | None
 
-    def conclude(self) -> None:
-        """Raise the fault, or leave with the code of the signal."""
+    def conclude(self, figures: StreamFigures, json_file: str | None, *, is_output_taken: bool) -> None:
+        """Tell the figures, unless no frame came; then raise the fault, or leave with the code of the signal."""
+        if json_file:
+            emit_json(figures.to_json(), json_file)
+        if self.fault is None or figures.frames:
+            Console(stderr=is_output_taken, highlight=False).print(stream_table(figures))
         if self.fault is not None:
             raise self.fault
         if self.signal_number is not None:

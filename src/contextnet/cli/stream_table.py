@@ -88,7 +88,7 @@ def print_live_record(console: Console, record: LiveRecord) -> None:
     table.add_row(f"{latency['p50']:.0f} ms", "latency of one frame, the median")
     table.add_row(f"{record.idle_latency_ms:.0f} ms", "latency of one frame that has the machine to itself")
     table.add_row(
-        f"{ages['p50']:.1f}", f"times that is the age; p99 {ages['p99']:.1f}; the median is below 3 if it keeps up"
+        f"{ages['p50']:.1f}", f"times that is the age, the median; p99 {ages['p99']:.1f}, below 3 if it keeps up"
     )
     if record.memory_growth is not None:
         held = f"{record.memory_mb} MB after the warm-up, at most {record.highest_memory_mb} MB"
