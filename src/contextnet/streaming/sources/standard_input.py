@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import select
 import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
+from threading import Thread
 
 from contextnet.errors import StreamError
 from contextnet.streaming.frame import Frame
@@ -14,6 +16,7 @@ from contextnet.streaming.sources.source import SourceCounts, SourceInfo
 from contextnet.streaming.sources.video import DEFAULT_RATE, VideoSource
 
 POLL_S = 0.1
+OPENING_POLL_S = 0.005
 NAME = "standard input"
 
 
@@ -31,12 +34,7 @@ class StandardInput:
         if descriptor is None and sys.stdin is None:
             raise StreamError.at(NAME, "is closed", "pipe a video into it")
         self._pipe = _Pipe(sys.stdin.fileno() if descriptor is None else descriptor)
-        try:
-            self._video = self._open(raw_hw, rate)
-        except StreamError:
-            if self._pipe.interruption is not None:
-                raise self._pipe.interruption from None
-            raise
+        self._video = self._open_aside(raw_hw, rate)
 
     @property
     def info(self) -> SourceInfo:
@@ -57,6 +55,30 @@ class StandardInput:
         self._video.close()
         self._pipe.is_wanted = False
 
+    def _open_aside(self, raw_hw: tuple[int, int] | None, rate: Fraction) -> VideoSource:
+        """Open the video in another thread: FFmpeg would swallow a Ctrl-C that comes while it asks for the first bytes.
+
+        The main thread, which is the one that is interrupted, only sleeps: an interrupted wait for a lock may keep it.
+        """
+        opened: list[VideoSource | Exception] = []
+
+        def open_or_fail() -> None:
+            try:
+                opened.append(self._open(raw_hw, rate))
+            except Exception as error:  # is raised to the caller
+                opened.append(error)
+
+        try:
+            Thread(target=open_or_fail, name="first bytes", daemon=True).start()
+            while not opened:
+                time.sleep(OPENING_POLL_S)
+        except BaseException:
+            self._pipe.is_wanted = False
+            raise
+        if isinstance(opened[0], Exception):
+            raise opened[0]
+        return opened[0]
+
     def _open(self, raw_hw: tuple[int, int] | None, rate: Fraction) -> VideoSource:
         if raw_hw is None:
             return VideoSource(NAME, self._pipe)
@@ -66,24 +88,16 @@ class StandardInput:
 
 
 class _Pipe:
-    """A pipe that is read until it ends or is no longer wanted: nobody waits for a writer that has gone quiet.
-
-    ``interruption`` is what ended a wait, such as Ctrl-C, which PyAV does not let through.
-    """
+    """A pipe that is read until it ends or is no longer wanted: nobody waits for a writer that has gone quiet."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.is_wanted = True
-        self.interruption: KeyboardInterrupt | SystemExit | None = None
 
     def read(self, size: int) -> bytes:
         """Read up to ``size`` bytes; none at the end."""
-        try:
-            while self.is_wanted:
-                # Windows cannot wait for a pipe for a while.
-                if sys.platform == "win32" or select.select([self._descriptor], [], [], POLL_S)[0]:
-                    return os.read(self._descriptor, size)
-        except (KeyboardInterrupt, SystemExit) as interruption:
-            self.interruption = interruption
-            self.is_wanted = False
+        while self.is_wanted:
+            # Windows cannot wait for a pipe for a while.
+            if sys.platform == "win32" or select.select([self._descriptor], [], [], POLL_S)[0]:
+                return os.read(self._descriptor, size)
         return b""
