@@ -4,7 +4,8 @@
 
 Parameters: network, image_topic, labels_topic, overlay_topic, and confidence, 0..1: labels that are less sure become
 void. What is published has the header of its image. Only the newest image is labelled, in a thread of its own:
-callbacks return at once, and no queue ever builds up. Needs rclpy and sensor_msgs in the same Python as contextnet.
+callbacks return at once, and no queue ever builds up. Needs rclpy and sensor_msgs in the same Python as contextnet:
+they come with ROS 2, when its setup file has been sourced.
 """
 
 from __future__ import annotations
@@ -133,20 +134,19 @@ class NewestWorker(Generic[T]):
 class LabelNode:
     """Subscription, publishers and parameters on an rclpy node; labels while it is entered as a context."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Any, image_type: Callable[[], ImageMessage]) -> None:
         import rclpy  # type: ignore[import-not-found]
         from rclpy.qos import QoSProfile, ReliabilityPolicy  # type: ignore[import-not-found]
-        from sensor_msgs.msg import Image  # type: ignore[import-not-found]
 
-        self._node, self._rclpy, self._new_message = node, rclpy, Image
+        self._node, self._rclpy, self._new_message = node, rclpy, image_type
         self._least_confidence = float(node.declare_parameter("confidence", 0.0).value)
         self._segmenter = Segmenter.load(node.declare_parameter("network", "cn14-camvid-int8").value)
         topics = {name: node.declare_parameter(f"{name}_topic", name).value for name in ("image", "labels", "overlay")}
-        self._labels = node.create_publisher(Image, topics["labels"], 1)
-        self._overlay = node.create_publisher(Image, topics["overlay"], 1)
+        self._labels = node.create_publisher(image_type, topics["labels"], 1)
+        self._overlay = node.create_publisher(image_type, topics["overlay"], 1)
         self._worker = NewestWorker(self._label, rclpy.try_shutdown)
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        node.create_subscription(Image, topics["image"], self._worker.put, newest)
+        node.create_subscription(image_type, topics["image"], self._worker.put, newest)
         names = ", ".join(f"{i} {name}" for i, name in enumerate(self._segmenter.label_set.names))
         node.get_logger().info(f"{self._segmenter} labels {topics['image']}: {names}")
 
@@ -182,13 +182,17 @@ class LabelNode:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the node until ROS is shut down."""
-    import rclpy
-    from rclpy.executors import ExternalShutdownException  # type: ignore[import-not-found]
-
+    try:
+        import rclpy
+        from rclpy.executors import ExternalShutdownException  # type: ignore[import-not-found]
+        from sensor_msgs.msg import Image  # type: ignore[import-not-found]
+    except ImportError as error:
+        remedy = "it comes with ROS 2, not with pip: source /opt/ros/DISTRIBUTION/setup.bash, and start again"
+        sys.exit(f"ros2_node: error: {error}; {remedy}")
     rclpy.init(args=arguments)
     node = rclpy.create_node("contextnet")
     try:
-        with LabelNode(node), suppress(KeyboardInterrupt, ExternalShutdownException):
+        with LabelNode(node, Image), suppress(KeyboardInterrupt, ExternalShutdownException):
             rclpy.spin(node)
     except ContextNetError as error:
         sys.exit(f"ros2_node: error: {error}")

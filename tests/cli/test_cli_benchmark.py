@@ -197,6 +197,11 @@ def test_a_weights_file_is_really_measured(shell: Run, tiny_weights: Path, monke
             "size 8x64: the street that is labelled is 16 to 8192 pixels high and wide",
         ),
         (["cn14-camvid", "--json", "no/such/file.json"], "its folder does not exist; make it first"),
+        (
+            ["steadiness", "cn14-camvid-int8"],
+            "'cn14-camvid-int8' labels the 11 classes of 'camvid', but the drawn streets have the 19 of 'cityscapes'; "
+            "give a network for these, such as cn14-synthetic-int8",
+        ),
         (["cn14-camvid", "--engine", "steam"], "engine 'steam'"),
         (["cn14-camvid", "--device", "abacus"], "device 'abacus'"),
     ],

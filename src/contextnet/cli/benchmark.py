@@ -12,6 +12,7 @@ from typer import Argument, Option
 from typer.core import TyperGroup
 
 from contextnet.cli import stream_benchmark
+from contextnet.cli.benchmark_options import DEFAULT_SIZE, Rounds, Size, tell
 from contextnet.cli.inference_table import print_rate
 from contextnet.cli.optional import require_torch
 from contextnet.cli.options import (
@@ -20,7 +21,6 @@ from contextnet.cli.options import (
     EngineDevice,
     JsonFile,
     Precision,
-    emit_json,
     parse_size,
     require_device,
     require_json_target,
@@ -57,13 +57,12 @@ def inference(
         str,
         Argument(metavar="WEIGHTS", help="A shipped network or a model file; ./training for a file of that name."),
     ],
-    size: Annotated[str, Option(metavar="HEIGHTxWIDTH", help="Size of the image.")] = "1024x2048",
+    size: Size = DEFAULT_SIZE,
     engine: Engine = "auto",
     device: EngineDevice = "auto",
     precision: Precision = None,
     threads: Annotated[int | None, Option(min=1, help="Threads; one a usable core if it is left out.")] = None,
-    # Fewer rounds show no spread.
-    rounds: Annotated[int, Option(min=3, help="Rounds, in which the figures take turns.")] = 7,
+    rounds: Rounds = 7,
     json_: JsonFile = None,
 ) -> None:
     """Time a network from image to labels, one at a time and pipelined, beside PyTorch; 'inference' may be left out."""
@@ -76,10 +75,7 @@ def inference(
     choice = EngineChoice(engine, device, precision, threads)
     with progress_bar("measuring") as progress:
         rate = measure_inference(find_model(weights, engine), size_hw, choice, rounds=rounds, progress=progress)
-    if json_:
-        emit_json(rate.to_json(), json_)
-    if json_ != "-":
-        print_rate(rate)
+    tell(rate.to_json(), json_, lambda: print_rate(rate))
 
 
 @app.command()
@@ -126,10 +122,7 @@ def training(
     # No schedule is reached here, so that no warm-up can be too long for it.
     plan = plan.model_copy(update={"epochs": max(plan.epochs, plan.schedule.warmup_steps + 1)})
     rate = measure_training(plan, split, place, steps=steps, rounds=rounds)
-    if json_:
-        emit_json(rate.to_json(), json_)
-    if json_ != "-":
-        Console().print(_table(rate))
+    tell(rate.to_json(), json_, lambda: Console().print(_table(rate)))
 
 
 for command in (stream_benchmark.stream, stream_benchmark.live, stream_benchmark.steadiness):

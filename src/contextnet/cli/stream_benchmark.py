@@ -9,23 +9,24 @@ from typing import Annotated
 from rich.console import Console
 from typer import Argument, Option
 
-from contextnet.cli.options import Engine, EngineDevice, JsonFile, Precision, emit_json, parse_size, require_json_target
+from contextnet.cli.benchmark_options import DEFAULT_SIZE, Network, Rounds, Size, tell
+from contextnet.cli.options import Engine, EngineDevice, JsonFile, Precision, parse_size, require_json_target
 from contextnet.cli.progress import progress_bar
 from contextnet.cli.stream_table import print_live_record, print_stream_rate, steadiness_table
+from contextnet.errors import DataError
+from contextnet.labels import CITYSCAPES, LabelSet
 
-Network = Annotated[str, Argument(metavar="[WEIGHTS]", help="A shipped network or a model file.")]
-Size = Annotated[str, Option(metavar="HEIGHTxWIDTH", help="Size of the drawn video.")]
 Video = Annotated[Path | None, Option(help="A video of your own in place of a drawn one.")]
 
 DEFAULT_NETWORK = "cn14-camvid-int8"
-DEFAULT_SIZE = "1024x2048"
+DEFAULT_STREET_NETWORK = "cn14-synthetic-int8"
 
 
 def stream(
     weights: Network = DEFAULT_NETWORK,
     size: Size = DEFAULT_SIZE,
     video: Video = None,
-    rounds: Annotated[int, Option(min=3, help="Rounds, in which the stages and the stream take turns.")] = 5,
+    rounds: Rounds = 5,
     engine: Engine = "auto",
     device: EngineDevice = "auto",
     precision: Precision = None,
@@ -42,10 +43,7 @@ def stream(
         progress_bar("measuring") as progress,
     ):
         rate = measure_stream(segmenter, size_hw, video, rounds=rounds, progress=progress)
-    if json_:
-        emit_json(rate.to_json(), json_)
-    if json_ != "-":
-        print_stream_rate(Console(highlight=False), rate)
+    tell(rate.to_json(), json_, lambda: print_stream_rate(Console(highlight=False), rate))
 
 
 def live(
@@ -71,16 +69,13 @@ def live(
         progress_bar("seconds played") as progress,
     ):
         record = measure_live_stream(segmenter, size_hw, video, seconds=seconds, progress=progress)
-    if json_:
-        emit_json(record.to_json(), json_)
-    if json_ != "-":
-        print_live_record(Console(highlight=False), record)
+    tell(record.to_json(), json_, lambda: print_live_record(Console(highlight=False), record))
 
 
 def steadiness(
     weights: Annotated[
         str, Argument(metavar="[WEIGHTS]", help="A network for the 19 classes of Cityscapes.")
-    ] = "cn14-synthetic-int8",
+    ] = DEFAULT_STREET_NETWORK,
     size: Size = "512x1024",
     drives: Annotated[int, Option(min=1, help="How many drawn drives.")] = 4,
     frames: Annotated[int, Option(min=2, help="Frames a drive.")] = 8,
@@ -98,8 +93,16 @@ def steadiness(
     require_json_target(json_)
     filmed = drives_for("demo", drives, parse_size(size), frames)
     with Segmenter.load(weights, engine=engine, device=device, precision=precision) as segmenter:
+        _require_street_classes(segmenter.label_set, weights)
         rows = measure_steadiness(segmenter, filmed, {name: make() for name, make in SMOOTHERS.items()})
-    if json_:
-        emit_json([asdict(row) for row in rows], json_)
-    if json_ != "-":
-        Console(highlight=False).print(steadiness_table(rows))
+    tell([asdict(row) for row in rows], json_, lambda: Console(highlight=False).print(steadiness_table(rows)))
+
+
+def _require_street_classes(labels: LabelSet, weights: str) -> None:
+    """Raise ``DataError`` when a network names other classes than the drawn streets have."""
+    if labels.names != CITYSCAPES.names:
+        raise DataError(
+            f"'{weights}' labels the {labels.num_classes} classes of '{labels.name}', but the drawn streets have "
+            f"the {CITYSCAPES.num_classes} of '{CITYSCAPES.name}'; give a network for these, such as "
+            f"{DEFAULT_STREET_NETWORK}"
+        )
