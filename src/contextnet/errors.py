@@ -48,6 +48,10 @@ class ExportError(ContextNetError):
     """An exported network does not compute what its source computes."""
 
 
+class CompressionError(ContextNetError):
+    """A network cannot be made smaller in the way that is asked for."""
+
+
 class StreamError(ContextNetError):
     """A source of frames cannot be read, or a sink of results cannot take them."""
 

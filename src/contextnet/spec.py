@@ -45,7 +45,8 @@ class BottleneckSpec:
     """One bottleneck residual block (Table 1).
 
     A 1×1 convolution to ``hidden``, a depth-wise 3×3 of ``stride``, a linear 1×1 to ``width``. ``expansion`` is the
-    nominal factor of Table 2; ``hidden`` is what the block really has, smaller where pruned.
+    nominal factor of Table 2; ``hidden`` is what the block really has, smaller where pruned. The block adds its input
+    where the shapes allow it, unless ``residual`` is False: pruned widths may come to be equal.
     """
 
     __pydantic_config__ = _STRICT
@@ -54,6 +55,11 @@ class BottleneckSpec:
     hidden: int
     width: int
     stride: int
+    residual: bool = True
+
+    def adds_input(self, width_in: int) -> bool:
+        """Tell whether the block adds its input of so many maps to its output."""
+        return self.residual and self.stride == 1 and self.width == width_in
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Bottleneck(nn.Module):
         self.expand = conv_unit(width_in, spec.hidden)
         self.depthwise = conv_unit(spec.hidden, spec.hidden, 3, stride=spec.stride, depthwise=True)
         self.project = conv_unit(spec.hidden, spec.width, activation=False)
-        self.residual = spec.stride == 1 and spec.width == width_in
+        self.residual = spec.adds_input(width_in)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, width_in, H, W) to (N, width, H / stride, W / stride)."""
