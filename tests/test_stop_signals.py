@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from contextnet.stop_signals import ending_on_sigterm, heed_signals
+from contextnet.stop_signals import STOP_SIGNALS, ending_on_sigterm, heed_signals
 
 
 def send(number: int) -> None:
@@ -22,24 +22,39 @@ def send(number: int) -> None:
         ([signal.SIGTERM, signal.SIGTERM, signal.SIGTERM], signal.SIGTERM),
         ([signal.SIGINT, signal.SIGTERM], signal.SIGINT),
         ([signal.SIGTERM, signal.SIGINT], signal.SIGTERM),
+        ([signal.SIGHUP, signal.SIGHUP], signal.SIGHUP),
+        ([signal.SIGHUP, signal.SIGINT], signal.SIGHUP),
     ],
 )
 def test_first_signal_is_noted_and_repeats_say_nothing_new(sent: list[int], noted: int | None) -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
     with heed_signals() as request:
         for number in sent:
             send(number)
         assert request.signal_number == noted
-    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
 
 
-def test_second_interrupt_ends_at_once() -> None:
+def test_a_hang_up_that_is_ignored_stays_so() -> None:
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with heed_signals() as request:
+            send(signal.SIGHUP)
+        assert request.signal_number is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("first", [[], [signal.SIGTERM], [signal.SIGHUP]])
+def test_second_interrupt_ends_at_once(first: list[int]) -> None:
     before = signal.getsignal(signal.SIGINT)
 
     def interrupted_twice() -> None:
         with heed_signals():
-            send(signal.SIGINT)
-            send(signal.SIGINT)
+            for number in [*first, signal.SIGINT, signal.SIGINT]:
+                send(number)
 
     with pytest.raises(KeyboardInterrupt):
         interrupted_twice()

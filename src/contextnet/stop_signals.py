@@ -1,4 +1,4 @@
-"""Stopping on request: SIGTERM and SIGINT are noted, and a long loop ends where nothing is lost."""
+"""Stopping on request: SIGTERM, SIGINT and SIGHUP are noted, and a long loop ends where nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HANG_UP = getattr(signal, "SIGHUP", None)
+"""What closing the terminal sends; Windows has none."""
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT) + ((HANG_UP,) if HANG_UP else ())
 
 
 @dataclass
@@ -29,23 +32,29 @@ class Stopped(Exception):  # noqa: N818 - a request, no error
 
 @contextmanager
 def heed_signals() -> Iterator[StopRequest]:
-    """Note SIGTERM and SIGINT instead of ending at once; a second SIGINT acts as it would outside.
+    """Note SIGTERM, SIGINT and SIGHUP instead of ending at once; a second SIGINT acts as it would outside.
 
-    A second SIGTERM says nothing new: launchers send it to processes that have been told already. Only the main thread
-    may take signals; in any other nothing is changed and no request ever comes.
+    A second one of the others says nothing new: launchers send SIGTERM to processes that have been told already. SIGHUP
+    comes when the terminal is closed; where it is ignored, as under nohup, it stays so. Only the main thread may take
+    signals; in any other nothing is changed and no request ever comes.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    if before.get(HANG_UP) == signal.SIG_IGN:
+        del before[HANG_UP]
+    interrupts = 0
 
     def note(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and request.signal_number == signal.SIGINT:
+        nonlocal interrupts
+        interrupts += number == signal.SIGINT
+        if number == signal.SIGINT and interrupts > 1:
             raise KeyboardInterrupt
         request.signal_number = request.signal_number or number
 
-    for number in STOP_SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield request

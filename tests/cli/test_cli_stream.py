@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+import re
 import subprocess
 import sys
 import threading
@@ -13,12 +12,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from contextnet.images import read_mask, write_png
 from contextnet.runtime.drawing import overlay
 from contextnet.runtime.segmenter import Segmenter
-from counted_videos import counted_picture, write_counted_video
+from counted_videos import counted_picture, timed_picture, write_counted_video
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -150,6 +150,10 @@ def test_what_is_kept_nowhere_is_told(shell: Run, video: Path) -> None:
         (["VIDEO", "--smooth", "much"], "much"),
         (["VIDEO", "--weights", "cn99"], "cn99"),
         (["VIDEO", "--size", "12"], "size '12': expected HEIGHTxWIDTH"),
+        (["VIDEO", "--size", "64x96"], "takes no --size: its pictures have their own; a size is for cameras"),
+        (["VIDEO", "--rate", "5"], "takes no --rate: its frames have their own times; a rate is for cameras, folders"),
+        (["VIDEO", "--output", "VIDEO/x.mp4", "--weights", "cn99"], "x.mp4: there is no folder"),
+        (["VIDEO", "--output", "/proc/x.mp4", "--weights", "cn99"], "/proc/x.mp4: cannot be written: No such file"),
         (["synthetic:big"], "source 'synthetic:big': 'big' is no size; give synthetic:HEIGHTxWIDTH"),
         (["VIDEO", "--json", "none/x.json"], "none/x.json: its folder does not exist; make it first"),
     ],
@@ -158,12 +162,46 @@ def test_what_cannot_be_is_one_sentence(
     shell: Run, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, err = shell("stream", *[str(video) if word == "VIDEO" else word for word in words])
+    code, out, err = shell("stream", *[word.replace("VIDEO", str(video)) for word in words])
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert message in err
     assert len(err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_address_of_a_page_is_told_at_once(shell: Run, video: Path) -> None:
+    code, out, err = shell("stream", str(video), "--output", "http://127.0.0.1:0")
+    assert code == 0
+    told = re.search(r"^to be watched at (http://127\.0\.0\.1:[1-9]\d*)$", err, re.MULTILINE)
+    assert told is not None
+    assert told[1] in out, "the stage bears the same name"
+
+
+def test_one_frame_is_one_frame(shell: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_png(folder / "0.png", counted_picture(0))
+    _, out, _ = shell("stream", str(folder), "--output", "none")
+    assert "1 frame" in out
+    assert "1 frames" not in out
+
+
+def test_a_film_keeps_its_shape(shell: Run, tmp_path: Path) -> None:
+    source = tmp_path / "wide.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = SIZE_HW
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(16, 11)
+        for number in range(3):
+            container.mux(stream.encode(timed_picture(counted_picture(number, SIZE_HW), number)))
+        container.mux(stream.encode(None))
+    code, _, _ = shell("stream", str(source), "--output", str(tmp_path / "out.mp4"))
+    assert code == 0
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
 
 
 @pytest.mark.parametrize("rate", ["inf", "nan", "0"])
@@ -221,26 +259,3 @@ def test_sinks_are_closed_if_no_stream_begins(
     assert code != 0
     assert [thread.name for thread in threading.enumerate() if thread.name == "mjpeg-server"] == []
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_with_files_that_can_be_used(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    output, lines = tmp_path / "out.mp4", tmp_path / "out.jsonl"
-    words = ["stream", "synthetic:64x128", "--live", "--rate", "20", "--output", str(output), "--output", str(lines)]
-    command = [sys.executable, "-m", "contextnet", *words, "--json", "-"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            while not (lines.exists() and len(lines.read_text().splitlines()) >= 5):
-                assert process.poll() is None, process.communicate()
-                os.sched_yield()
-            process.send_signal(number)
-            out, err = process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert process.returncode == code, err
-    figures = json.loads(out)
-    assert figures["frames"] >= 5
-    assert "frames/s" in err
-    assert "Traceback" not in err
-    assert len(lines.read_text().splitlines()) == figures["frames"]
-    assert len(decode(output)[0]) == figures["frames"]

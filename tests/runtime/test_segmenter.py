@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from contextnet.runtime.engines.cores import streaming_calls
 from contextnet.runtime.onnx_file import write_onnx_file
 from contextnet.runtime.segmenter import Segmenter
 from contextnet.spec import variant
+from contextnet.streaming.frame import Frame
 from lively_networks import CLASSES, lively_weights, patches
 
 SIZES_HW = [(64, 96), (65, 33), (1, 1), (64, 96)]
@@ -174,6 +176,24 @@ def test_what_is_no_image_is_refused(segmenter: Segmenter, image: NDArray[np.uin
         segmenter.predict(image)
     with pytest.raises(ImageError, match=found):
         segmenter.predict_batch([image])
+
+
+@dataclass
+class Arrival:
+    """Something that has come, and is no picture of a stream."""
+
+    arrived_s: float = 0.0
+
+
+def test_what_has_come_is_not_taken_for_a_frame(segmenter: Segmenter) -> None:
+    with pytest.raises(ImageError, match=r"^image: is Arrival; expected uint8"):
+        segmenter.begin(Arrival())  # type: ignore[arg-type]
+
+
+def test_a_result_bears_its_frame(segmenter: Segmenter) -> None:
+    frame = Frame.of_image(np.zeros((64, 96, 3), np.uint8), 3, 0.5)
+    assert segmenter.begin(frame).result().frame is frame
+    assert segmenter.predict(frame.image).frame is None
 
 
 def test_it_says_what_it_runs_on_and_why(segmenter: Segmenter) -> None:

@@ -38,6 +38,13 @@ def test_a_converted_picture_keeps_its_time_and_shows_the_same(pixel_format: str
     np.testing.assert_allclose(plane_views(converted)[0].astype(int), luma, rtol=0, atol=3)
 
 
+def test_a_picture_without_a_time_is_converted() -> None:
+    picture = VideoFrame.from_ndarray(counted_picture(0), format="rgb24")
+    assert (picture.pts, picture.time_base) == (None, None)
+    for made in (in_planes(picture), blank_like(picture)):
+        assert (made.format.name, made.pts, made.time_base) == ("yuv420p", None, None)
+
+
 @pytest.mark.parametrize("color_range", [ColorRange.MPEG, ColorRange.JPEG])
 def test_red_green_and_blue_become_what_they_are_described_as(color_range: int) -> None:
     picture = timed_picture(np.full((8, 8, 3), (255, 0, 0), np.uint8), 0, pixel_format="gbrp")

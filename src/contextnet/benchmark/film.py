@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,10 +16,15 @@ DRAWN_FRAMES = 16
 FRAMES = 240
 RATE = 25
 FILM_OPTIONS = {"preset": "veryfast", "crf": "21"}
-"""As a camera or a phone would make it, with what makes decoding take its usual time."""
+"""As a recording is made, with what makes decoding take its usual time."""
+
+CAMERA_OPTIONS = FILM_OPTIONS | {"bf": "0"}
+"""As a camera sends it: no picture waits for a later one."""
 
 
-def film_street(size_hw: tuple[int, int], path: Path, frames: int = FRAMES) -> Path:
+def film_street(
+    size_hw: tuple[int, int], path: Path, frames: int = FRAMES, options: Mapping[str, str] = FILM_OPTIONS
+) -> Path:
     """Film a drawn street in H.264: the first frames of a drive forwards, backwards, and so on.
 
     Drawing takes far longer than labelling, so that few frames have to serve several times. Raises ``ContextNetError``
@@ -29,7 +35,7 @@ def film_street(size_hw: tuple[int, int], path: Path, frames: int = FRAMES) -> P
     pictures = [VideoFrame.from_ndarray(frame.image, format="rgb24") for frame in drive]
     there_and_back = [*pictures, *pictures[-2:0:-1]]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options=FILM_OPTIONS)
+        stream = container.add_stream("libx264", rate=RATE, options=dict(options))
         stream.height, stream.width = (side + side % 2 for side in size_hw)
         stream.pix_fmt = "yuv420p"
         for index in range(frames):

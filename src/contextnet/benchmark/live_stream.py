@@ -9,7 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from contextnet.benchmark.film import film_street
+import av
+from av import VideoFrame
+
+from contextnet.benchmark.film import CAMERA_OPTIONS, FRAMES, film_street
 from contextnet.benchmark.machine import Machine, describe_machine, held_memory_mb
 from contextnet.benchmark.own_process import draw_apart
 from contextnet.benchmark.turns import Progress
@@ -18,6 +21,7 @@ from contextnet.runtime.segmenter import Segmenter
 from contextnet.streaming.figures import StreamFigures
 from contextnet.streaming.frame import CLOCK, Frame
 from contextnet.streaming.sinks.video import VideoSink
+from contextnet.streaming.sources.decoding import LIVE_THREADS, decode_pictures, read_packets
 from contextnet.streaming.sources.newest import Newest
 from contextnet.streaming.sources.paced import Paced
 from contextnet.streaming.sources.source import SourceCounts, SourceInfo
@@ -27,7 +31,7 @@ from contextnet.streaming.stream import LabelStream
 WARM_UP_SHARE = 0.2
 """So much of the time memory may still grow, into what decoder, encoder and engine keep for good."""
 
-LATENCY_S = 5.0
+LATENCY_S = 10.0
 IDLE_SHARE = 0.3
 """A source at so much of the machine's rate leaves each frame the machine to itself."""
 
@@ -94,7 +98,7 @@ class LiveRecord:
 
 
 class LoopedFilm:
-    """A video played over and over at ``rate`` frames a second for ``seconds``."""
+    """A video played over and over at ``rate`` frames a second for ``seconds``, decoded as what a camera sends."""
 
     def __init__(self, video: Path, rate: float, seconds: float) -> None:
         self._video = video
@@ -108,16 +112,23 @@ class LoopedFilm:
         """Give the frames."""
         index = 0
         while True:
-            for frame in VideoSource(self._video):
+            for picture in self._pictures():
                 if self._is_closed or index == self._frames:
                     return
-                frame.video.time_base, frame.video.pts = CLOCK, round(index / self._rate / CLOCK)
-                yield Frame(frame.video, index)
+                picture.time_base, picture.pts = CLOCK, round(index / self._rate / CLOCK)
+                yield Frame(picture, index)
                 index += 1
 
     def close(self) -> None:
         """End the frames with the next one."""
         self._is_closed = True
+
+    def _pictures(self) -> Iterator[VideoFrame]:
+        with av.open(str(self._video)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = LIVE_THREADS
+            packets = read_packets(container, stream, self.counts)
+            yield from decode_pictures(packets, self.counts, lambda: self._is_closed)
 
 
 def measure_live_stream(
@@ -133,7 +144,7 @@ def measure_live_stream(
     Raises ``ContextNetError`` when the video cannot be used.
     """
     with TemporaryDirectory(prefix="contextnet-") as folder:
-        film = video or draw_apart(size_hw, film_street, size_hw, Path(folder) / "film.mp4")
+        film = video or draw_apart(size_hw, film_street, size_hw, Path(folder) / "film.mp4", FRAMES, CAMERA_OPTIONS)
         output = Path(folder) / "labelled.mp4"
         machine_rate = _recorded_rate(segmenter, film, output)
         idle = _play(segmenter, film, output, rate=IDLE_SHARE * machine_rate, seconds=LATENCY_S).figures()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +27,7 @@ from contextnet.cli.options import (
 )
 from contextnet.cli.stream_table import live_line, stream_table
 from contextnet.errors import ContextNetError
-from contextnet.stop_signals import heed_signals
+from contextnet.stop_signals import StopRequest, heed_signals
 
 if TYPE_CHECKING:
     from contextnet.runtime.segmenter import Segmenter
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.25
 STANDARD_INPUT = STANDARD_OUTPUT = "-"
+STANDARD_OUTPUTS = (1, 2)
+"""The descriptors of standard output and standard error."""
 
 
 def stream(
@@ -62,7 +65,8 @@ def stream(
         str | None, Option(metavar="HEIGHTxWIDTH", help="Of a camera's pictures, or of raw RGB on standard input.")
     ] = None,
     rate: Annotated[
-        float | None, Option(min=0.01, max=1000, help="Frames a second of a camera, a folder or raw pixels.")
+        float | None,
+        Option(min=0.01, max=1000, help="Frames a second of a camera, a folder, a drawn drive or raw pixels."),
     ] = None,
     json_: JsonFile = None,
     engine: Engine = "auto",
@@ -71,10 +75,11 @@ def stream(
 ) -> None:
     """Label a camera, a video or a folder: every frame of a recording, the newest of what is live.
 
-    Ctrl-C ends it: what was begun is finished, files are closed and the figures shown.
+    Ctrl-C ends it: what was begun is finished, files are closed and the figures shown. A second one leaves at once.
     """
     from contextnet.runtime.segmenter import Segmenter
     from contextnet.streaming.arenas import share_arenas
+    from contextnet.streaming.sinks.choice import check_target
     from contextnet.streaming.sources.choice import SourceWishes, open_source
     from contextnet.streaming.stream import LabelStream
 
@@ -82,6 +87,8 @@ def stream(
     require_json_target(json_)
     targets = output or []
     _require_distinct(source, targets, json_)
+    for target in targets:
+        check_target(target)
     wishes = SourceWishes(live, parse_size(size) if size else None, _rate(rate))
     with ExitStack() as stack, ExitStack() as unused:
         segmenter = stack.enter_context(Segmenter.load(weights, engine=engine, device=device, precision=precision))
@@ -118,25 +125,49 @@ def _run(running: LabelStream, console: Console) -> _End:
     with heed_signals() as request:
         try:
             with running, Live(console=console, auto_refresh=False, transient=True) as display:
-                while not running.wait(REFRESH_S):
-                    display.update(live_line(running.figures()), refresh=console.is_terminal)
-                    if request.signal_number is not None:
-                        running.stop()
+                _follow(running, request, display)
         except ContextNetError as error:  # the figures are shown first
             fault = error
+        except KeyboardInterrupt:  # the second one; threads that are blocked could keep the interpreter from ending
+            os._exit(128 + signal.SIGINT)
     return _End(request.signal_number, fault)
+
+
+def _follow(running: LabelStream, request: StopRequest, display: Live) -> None:
+    """Show how it goes until the end, which a signal brings about."""
+    terminals = [descriptor for descriptor in STANDARD_OUTPUTS if os.isatty(descriptor)]
+    try:
+        while not running.wait(REFRESH_S):
+            with suppress(OSError):  # the terminal was closed, and the signal that says so is on its way
+                display.update(live_line(running.figures()), refresh=display.console.is_terminal)
+            if request.signal_number is not None:
+                _leave_closed(terminals)
+                running.stop()
+    except KeyboardInterrupt:
+        running.stop()
+        raise
+
+
+def _leave_closed(terminals: Sequence[int]) -> None:
+    """Let what is still said go nowhere where a terminal was closed, which would be an error."""
+    for descriptor in terminals:
+        if not os.isatty(descriptor):
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), descriptor)
 
 
 def _open_sinks(targets: Sequence[str], rate: Fraction | None, unused: ExitStack) -> list[Sink]:
     """Open the sinks; ``unused`` closes them again if there will be no stream."""
     from contextnet.streaming.sinks.choice import open_sink
 
+    console = Console(stderr=True, highlight=False)
     if not targets:
-        nothing = "nothing is kept: give --output x.mp4, or --output http://localhost:8080 to watch"
-        Console(stderr=True, highlight=False).print(nothing)
+        console.print("nothing is kept: give --output x.mp4, or --output http://localhost:8080 to watch")
     sinks: list[Sink] = []
     for target in targets:
         sinks.append(unused.enter_context(closing(open_sink(target, rate))))
+        if target.startswith("http://"):
+            console.print(f"to be watched at {sinks[-1].name}", markup=False, soft_wrap=True)
     return sinks
 
 

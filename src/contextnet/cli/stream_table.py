@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 def live_line(figures: StreamFigures) -> Text:
     """Say in one line how a stream is going."""
+    if not figures.frames:
+        has_come = any(stage.busy_share for stage in figures.stages if stage.name != "source")
+        return Text(f"{figures.source}: {'the first frame is on its way' if has_come else 'waiting for the source'}")
     if figures.rate is None or figures.latency_ms is None:
-        return Text(f"{figures.source}: {figures.frames} frames so far")
+        return Text(f"{figures.source}: {_count(figures.frames, 'frame')} so far")
     parts = [
         f"{figures.source}: frame {figures.frames}",
         f"{figures.rate:.1f} frames/s",
@@ -36,7 +39,7 @@ def live_line(figures: StreamFigures) -> Text:
 
 def stream_table(figures: StreamFigures) -> Table:
     """Lay out the figures of a stream that has ended."""
-    table = Table("", escape(figures.source), title=", ".join([f"{figures.frames} frames", *_losses(figures)]))
+    table = Table("", escape(figures.source), title=", ".join([_count(figures.frames, "frame"), *_losses(figures)]))
     table.columns[0].justify = "right"
     if figures.rate is not None:
         said = f"from the first result, after {figures.first_result_s or 0:.1f} s"
@@ -60,7 +63,7 @@ def stream_table(figures: StreamFigures) -> Table:
 def print_stream_rate(console: Console, rate: StreamRate) -> None:
     """Print a stream's rate beside its bound, and the stages that set it; under a red title if it is no result."""
     height, width = rate.size_hw
-    subject = f"{rate.frames} frames of {height}×{width}, {rate.engine}"
+    subject = f"{_count(rate.frames, 'frame')} of {height}×{width}, {rate.engine}"
     title = Text(f"not a result: {rate.noise}", style="bold red") if rate.noise else Text(subject)
     table = Table("", "", "processor", title=title)
     table.columns[0].justify = table.columns[2].justify = "right"
@@ -82,7 +85,8 @@ def print_live_record(console: Console, record: LiveRecord) -> None:
     table = Table("", "", title=f"{record.source_rate:.0f} frames/s on a machine for {record.machine_rate:.0f}")
     table.columns[0].justify = "right"
     table.add_row(f"{figures.rate or 0:.1f} frames/s", f"labelled over {figures.seconds:.0f} s")
-    table.add_row(f"{figures.counts.dropped}", f"frames dropped, {figures.frames} labelled")
+    dropped = figures.counts.dropped
+    table.add_row(f"{dropped}", f"frame{'s' * (dropped != 1)} dropped, {figures.frames} labelled")
     age, ages, latency = figures.age_ms, record.age_in_latencies, figures.latency_ms
     table.add_row(f"{age['p50']:.0f} ms", f"age of the newest result, the median; p99 {age['p99']:.0f} ms")
     table.add_row(f"{latency['p50']:.0f} ms", "latency of one frame, the median")
@@ -110,5 +114,9 @@ def steadiness_table(rows: Sequence[Steadiness]) -> Table:
 
 def _losses(figures: StreamFigures) -> list[str]:
     counts = figures.counts
-    said = {"dropped": counts.dropped, "damaged": counts.damaged, "reconnections": counts.reconnections}
-    return [f"{number} {name}" for name, number in said.items() if number]
+    said = [f"{number} {name}" for name, number in (("dropped", counts.dropped), ("damaged", counts.damaged)) if number]
+    return [*said, _count(counts.reconnections, "reconnection")] if counts.reconnections else said
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'s' * (number != 1)}"

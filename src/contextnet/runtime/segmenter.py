@@ -117,7 +117,7 @@ class Segmenter:
         """
         self._require_open()
         engine = self._streaming_engine() if is_one_of_several else self._single.engine
-        frame = None if isinstance(image, np.ndarray | Path | str) or not hasattr(image, "arrived_s") else image
+        frame = image if isinstance(image, TimedImage) else None
         pixels = _pixels(image if frame is None else frame.image)
         started_s = time.perf_counter()
         with self._lock:

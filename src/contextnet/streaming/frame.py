@@ -21,12 +21,13 @@ class Frame:
 
     ``video`` is the picture upright, in any pixel format; its ``pts`` and ``time_base`` are when it is to be shown.
     ``index`` counts the source's pictures from 0, dropped ones too. ``arrived_s`` is when the picture came, by
-    ``time.monotonic``.
+    ``time.monotonic``. ``pixel_aspect`` is how wide a pixel is to be shown for its height.
     """
 
     video: VideoFrame
     index: int
     arrived_s: float = field(default_factory=time.monotonic)
+    pixel_aspect: Fraction = Fraction(1)
 
     @classmethod
     def of_image(cls, image: NDArray[np.uint8], index: int, time_s: Fraction | float) -> Frame:

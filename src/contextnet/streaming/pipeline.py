@@ -19,6 +19,9 @@ T = TypeVar("T")
 SIGNAL_S = 0.2
 """How long a wait lasts in one piece: a signal that reaches another thread of the process does not wake it."""
 
+LEAVING_S = 1.0
+"""How long threads may take to finish when the user no longer waits for what is blocked."""
+
 
 @dataclass(frozen=True)
 class Stage(Generic[T]):
@@ -48,6 +51,9 @@ class Pipeline(Generic[T]):
     that every end has taken. ``stop_source`` has to make the source end soon, from another thread. After the first
     error no stage begins another item; each end is finished all the same, and ``wait`` raises that error, or leaving
     the context does.
+
+    Leaving waits for what is on its way, however long it takes. An interrupt after ``stop``, or while leaving, ends the
+    waiting: what is blocked, as by a pipe that nobody reads, is left to its thread, which ends with the program.
     """
 
     def __init__(
@@ -69,11 +75,13 @@ class Pipeline(Generic[T]):
         self._failure: BaseException | None = None
         self._failure_lock = Lock()
         self._is_failure_told = False
+        self._is_stopped = False
         self._inboxes: list[SimpleQueue[_Passing[T] | None]] = [SimpleQueue() for _ in (*stages, *ends)]
         self._threads = self._make_threads(source, stages, ends)
 
     def stop(self) -> None:
         """End the source; what is on its way is still finished. Any thread may call it, more than once."""
+        self._is_stopped = True
         self._stop_source()
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -97,8 +105,10 @@ class Pipeline(Generic[T]):
         if error is not None:
             self._fail(error)
         self._end_source()
+        is_urgent = self._is_stopped and isinstance(error, KeyboardInterrupt)
+        until_s = time.monotonic() + LEAVING_S if is_urgent else None
         for thread in self._threads:
-            _has_ended(thread, None)
+            _has_ended(thread, until_s)
         if error is None and not self._is_failure_told:
             self.wait()
 

@@ -22,7 +22,7 @@ def in_planes(video: VideoFrame) -> VideoFrame:
     if video.format.name == FORMAT:
         return video
     converted = video.reformat(format=FORMAT)
-    converted.pts, converted.time_base = video.pts, video.time_base
+    _copy_time(video, converted)
     if converted.colorspace == _NO_DIFFERENCES:
         converted.colorspace = Colorspace.ITU601
     return converted
@@ -32,7 +32,7 @@ def blank_like(video: VideoFrame, size_hw: tuple[int, int] | None = None) -> Vid
     """Make a picture in YUV 4:2:0, not yet written to, of a picture's size or another, with its times and colours."""
     height, width = size_hw or (video.height, video.width)
     blank = VideoFrame(width, height, FORMAT)
-    blank.pts, blank.time_base = video.pts, video.time_base
+    _copy_time(video, blank)
     blank.color_range, blank.colorspace = video.color_range, video.colorspace
     blank.color_primaries, blank.color_trc = video.color_primaries, video.color_trc
     return blank
@@ -42,6 +42,12 @@ def plane_views(video: VideoFrame) -> tuple[Plane, Plane, Plane]:
     """View the planes of a picture in YUV 4:2:0 where they lie: Y (H, W), U and V of half the size, rounded up."""
     y, u, v = video.planes
     return _view(y), _view(u), _view(v)
+
+
+def _copy_time(source: VideoFrame, target: VideoFrame) -> None:
+    target.pts = source.pts
+    if source.time_base is not None:
+        target.time_base = source.time_base
 
 
 def _view(plane: VideoPlane) -> Plane:

@@ -48,7 +48,8 @@ class LabelStream:
 
     Leaving the context ends the source and finishes every sink, after an error too, and raises the first error of any
     part that ``wait`` has not raised. Of a live source one frame is on its way, and the newest follows it; of a
-    recorded one every frame comes out, in order. Nobody else may use the segmenter meanwhile.
+    recorded one every frame comes out, in order. Nobody else may use the segmenter meanwhile. An interrupt after
+    ``stop``, or while leaving, waits no longer for a part that is blocked.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ from contextnet.errors import StreamError
 from contextnet.labels import CITYSCAPES
 from contextnet.runtime.segmentation import Segmentation
 from contextnet.streaming.sinks import choice
-from contextnet.streaming.sinks.choice import NullSink, open_sink
+from contextnet.streaming.sinks.choice import NullSink, check_target, open_sink
 from contextnet.streaming.sinks.json_lines import JsonLinesSink
 from contextnet.streaming.sinks.label_files import LabelNpzSink, LabelPngSink
 from contextnet.streaming.sinks.mjpeg_server import MjpegServer
@@ -72,6 +73,23 @@ def test_none_takes_results() -> None:
     sink = NullSink()
     sink.write(Segmentation(np.zeros((2, 2), np.uint8), CITYSCAPES, 1.0), None)
     sink.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder in which nobody may write")
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "log.jsonl", "film.npz"])
+def test_a_folder_that_cannot_be_written_is_told_at_once(name: str) -> None:
+    for tell in (check_target, open_sink):
+        with pytest.raises(StreamError, match=rf"^/proc/{name}: cannot be written: .*; check its folder"):
+            tell(f"/proc/{name}")
+
+
+def test_checking_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "old.mp4").write_text("old")
+    os.mkfifo(tmp_path / "pipe.jsonl")  # opening it would wait for its reader
+    for name in ("old.mp4", "new.mp4", "pipe.jsonl", "labels/"):
+        check_target(f"{tmp_path}/{name}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.mp4", "pipe.jsonl"]
+    assert (tmp_path / "old.mp4").read_text() == "old"
 
 
 @pytest.mark.parametrize(

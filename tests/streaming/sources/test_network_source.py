@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
 from threading import Event, Thread
@@ -63,6 +64,13 @@ def test_frames_come_in_order_with_the_times_of_their_arrival(server: RtspServer
     assert server.turned_away == 0, "TCP is asked for first"
     assert source.info.is_live
     assert source.counts.reconnections == source.counts.damaged == 0
+
+
+def test_pixels_that_are_no_squares_are_told() -> None:
+    options = {"preset": "ultrafast", "tune": "zerolatency", "g": "10", "x264-params": "sar=16/11"}
+    with RtspServer(options=options) as wide:
+        frame = next(iter(NetworkSource(wide.address, QUICK)))
+    assert frame.pixel_aspect == Fraction(16, 11)
 
 
 def test_cut_connections_are_made_again(server: RtspServer) -> None:

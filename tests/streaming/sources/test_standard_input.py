@@ -110,21 +110,39 @@ def test_a_film_that_breaks_off_plays_up_to_there(pipe: tuple[int, int], tmp_pat
     assert found[:10] == list(range(10))
 
 
+PIPED = r"make an MP4 for streaming \(ffmpeg .*\) or give it as a file; for raw RGB give --size HEIGHTxWIDTH"
+RAW = "check that whole pictures of that size come, 3 bytes a pixel"
+
+
 @pytest.mark.parametrize(
     ("content", "raw_hw", "found"),
     [
-        (b"", None, "is no video that can be read: "),
-        (b"no video at all\n" * 500, None, "is no video that can be read: "),
-        (b"", (64, 96), "holds no frame that can be decoded"),
-        (bytes(500), (64, 96), "holds no frame that can be decoded"),
+        (b"", None, f"is no video that can be read: .*; {PIPED}"),
+        (b"no video at all\n" * 500, None, f"is no video that can be read: .*; {PIPED}"),
+        (raw(range(3)), None, f"is no video that can be read: .*; {PIPED}"),
+        (b"", (64, 96), f"holds no frame that can be decoded; {RAW}"),
+        (bytes(500), (64, 96), f"holds no frame that can be decoded; 1 was damaged; {RAW}"),
     ],
 )
 def test_what_is_no_video_is_told(
     pipe: tuple[int, int], content: bytes, raw_hw: tuple[int, int] | None, found: str
 ) -> None:
     writer = write_all(pipe[1], content)
-    with pytest.raises(StreamError, match=f"^standard input: {found}.*; check that it plays, or copy it again$"):
+    with pytest.raises(StreamError, match=f"^standard input: {found}$"):
         list(StandardInput(raw_hw, descriptor=pipe[0]))
+    writer.join(PATIENCE_S)
+
+
+@pytest.mark.parametrize("movflags", ["", "frag_keyframe+empty_moov"])
+def test_an_mp4_is_read_where_it_was_made_for_streaming(pipe: tuple[int, int], tmp_path: Path, movflags: str) -> None:
+    container_options = {"movflags": movflags} if movflags else {}
+    path = write_counted_video(tmp_path / "a.mp4", range(200), size_hw=(240, 320), container_options=container_options)
+    writer = write_all(pipe[1], path.read_bytes())
+    if movflags:
+        assert numbers(list(StandardInput(descriptor=pipe[0]))) == list(range(200))
+    else:
+        with pytest.raises(StreamError, match=f"^standard input: .*; {PIPED}$"):
+            list(StandardInput(descriptor=pipe[0]))
     writer.join(PATIENCE_S)
 
 

@@ -47,7 +47,7 @@ def with_widths(spec: ContextNetSpec, widths: Mapping[str, int], name: str) -> C
 
     Raises ``WeightsError`` where the numbers do not make a network.
     """
-    maps = {group.name: group.width for group in channel_groups(spec)} | widths
+    maps = {**{group.name: group.width for group in channel_groups(spec)}, **widths}
     units = {unit: maps[group.name] for group in channel_groups(spec) for unit in group.filters}
     context = None if spec.context is None else _context_with(spec.context, maps, units)
     details = tuple(_detail_with(f"details.{index}", detail, units) for index, detail in enumerate(spec.details))

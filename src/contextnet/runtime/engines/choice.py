@@ -30,7 +30,10 @@ _ALONE = {
 
 @dataclass(frozen=True)
 class _Ability:
-    """What an engine is called, what it needs and what it can do; ``gpu_precisions`` are those it can be told."""
+    """What an engine is called, what it needs and what it can do; ``gpu_precisions`` are those it can be told.
+
+    ``gpu_install`` is what brings it built for a GPU, where ``install`` does not.
+    """
 
     title: str
     package: str
@@ -38,12 +41,19 @@ class _Ability:
     suffixes: tuple[str, ...]
     devices: tuple[str, ...] = (CPU,)
     gpu_precisions: tuple[str, ...] = ()
+    gpu_install: str = ""
 
 
 _ABILITIES = {
     OPENVINO: _Ability("OpenVINO", "openvino", "openvino", (".onnx", ".xml")),
     ONNX_RUNTIME: _Ability(
-        "ONNX Runtime", "onnxruntime", "'contextnet[onnxruntime]'", (".onnx",), (CPU, CUDA, TENSORRT), ("fp32",)
+        "ONNX Runtime",
+        "onnxruntime",
+        "'contextnet[onnxruntime]'",
+        (".onnx",),
+        (CPU, CUDA, TENSORRT),
+        ("fp32",),
+        "'onnxruntime-gpu[cuda,cudnn]'",
     ),
     PYTORCH: _Ability("PyTorch", "torch", "'contextnet[train]'", (WEIGHTS_SUFFIX,), (CPU, CUDA), ("fp16", "bf16")),
 }
@@ -191,7 +201,8 @@ def _require_able(choice: Choice) -> None:
         )
     if not is_installed(choice.engine):
         found = f"{able.title}, which runs it, is not installed"
-        remedy = f"pip install {able.install}" + ", or export it ('contextnet export') where PyTorch is" * is_weights
+        package = able.install if choice.device == CPU else able.gpu_install or able.install
+        remedy = f"pip install {package}" + ", or export it ('contextnet export') where PyTorch is" * is_weights
         raise MissingDependencyError.at(source, found, remedy)
 
 

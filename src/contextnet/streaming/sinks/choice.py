@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
 from av import VideoFrame
@@ -57,24 +58,59 @@ def open_sink(target: str, rate: Fraction | None = None) -> Sink:
     """Open the sink that ``target`` names: a file by its suffix, ``FOLDER/``, ``http://HOST:PORT``, or a word.
 
     Files that are there are overwritten, without a question. ``rate`` is the frames a second that a video file
-    announces. Raises ``StreamError`` for an unknown target, a folder that is missing, and a folder in a file's place.
+    announces. Raises ``StreamError`` as ``check_target`` does, and when an address or the display cannot be used.
     """
+    check_target(target)
     if target in WORDS:
         return WORDS[target]()
     if target.startswith("http://"):
-        return _serve(target)
+        host, port = _place_to_serve(target)
+        return MjpegServer(port, host)
     path = Path(target)
-    is_folder = target.endswith(("/", os.sep))
-    open_file = FILES.get(path.suffix.lower())
-    if open_file is not None and not is_folder:
-        _require_folder(path)
-        if path.is_dir():
-            raise StreamError.at(target, "is a folder", "give another file, or end a folder's name with /")
-        return VideoSink(path, rate) if open_file is VideoSink else open_file(path)
-    if is_folder or (target and path.is_dir()):
-        _require_folder(path)
+    if _is_folder(target):
         return LabelPngSink(path)
-    raise StreamError.at(f"sink '{target}'", "there is no such kind", _EXPECTED)
+    open_file = FILES[path.suffix.lower()]
+    return VideoSink(path, rate) if open_file is VideoSink else open_file(path)
+
+
+def check_target(target: str) -> None:
+    """Raise ``StreamError`` where a target is unknown, its folder missing, or its file not to be written.
+
+    Nothing is left or changed, so that targets can be checked before any work is done.
+    """
+    if target in WORDS:
+        return
+    if target.startswith("http://"):
+        _place_to_serve(target)
+        return
+    path = Path(target)
+    is_folder = _is_folder(target)
+    if not is_folder and path.suffix.lower() not in FILES:
+        raise StreamError.at(f"sink '{target}'", "there is no such kind", _EXPECTED)
+    _require_folder(path)
+    if is_folder:
+        return
+    if path.is_dir():
+        raise StreamError.at(target, "is a folder", "give another file, or end a folder's name with /")
+    try:
+        _try_to_write(path)
+    except OSError as error:
+        raise StreamError.at(
+            target, f"cannot be written: {error.strerror}", "check its folder, or give another file"
+        ) from None
+
+
+def _is_folder(target: str) -> bool:
+    """Tell whether a target is a folder for label PNGs; one that bears a file's suffix ends with a slash."""
+    path = Path(target)
+    return target.endswith(("/", os.sep)) or (bool(target) and path.suffix.lower() not in FILES and path.is_dir())
+
+
+def _try_to_write(path: Path) -> None:
+    if path.is_file():
+        path.open("ab").close()
+    elif not path.exists():  # a pipe waits for its reader, and a device needs no trial
+        TemporaryFile(dir=path.parent).close()
 
 
 def _require_folder(path: Path) -> None:
@@ -82,7 +118,7 @@ def _require_folder(path: Path) -> None:
         raise StreamError.at(path, f"there is no folder {path.parent}", "make it first")
 
 
-def _serve(target: str) -> Sink:
+def _place_to_serve(target: str) -> tuple[str, int]:
     try:
         parts = urlsplit(target)
         host, port = parts.hostname, parts.port
@@ -91,4 +127,4 @@ def _serve(target: str) -> Sink:
     if not host or port is None or target.rstrip("/") != f"http://{parts.netloc}":
         expected = "expected http://HOST:PORT with a port of 0 to 65535, as in http://localhost:8080"
         raise StreamError.at(f"sink '{target}'", "names no place to serve", expected)
-    return MjpegServer(port, host)
+    return host, port

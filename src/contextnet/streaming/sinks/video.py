@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from contextnet.errors import StreamError
 from contextnet.runtime.segmentation import Segmentation
+from contextnet.streaming.frame import Frame
 from contextnet.streaming.planes import FORMAT, blank_like, in_planes, plane_views
 
 CODEC = "libx264"
@@ -22,23 +23,20 @@ CODEC_OPTIONS = {"preset": "ultrafast", "crf": "21", "g": "50"}
 
 A key frame every 50 frames lets players jump."""
 
-# What is complete goes to the disk each second: fragments are measured in µs, clusters in ms.
-_MP4 = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
+# What is complete goes to the disk each second: fragments are measured in µs, clusters in ms. The header waits for the
+# first of them, since the edit list that keeps the time of the first picture needs its length.
+_MP4 = {"movflags": "+hybrid_fragmented+delay_moov", "frag_duration": "1000000", "flush_packets": "1"}
 _MATROSKA = {"cluster_time_limit": "1000", "flush_packets": "1"}
 SUFFIXES: dict[str, dict[str, str]] = {".mp4": _MP4, ".mov": _MP4, ".m4v": _MP4, ".mkv": _MATROSKA}
 """Suffix and options of its container. A file that a crash cut off plays up to there; a whole one plays anywhere."""
 
 
-MAX_STEP_BACK_S = 1
-"""A time further back than this is one of another clock, as where films were joined end to end."""
-
-
 class VideoSink:
     """Writes the drawn results as H.264 in YUV 4:2:0, which browsers play, each at its frame's own time.
 
-    Where the source's clock begins anew, the times go on a frame later, at ``rate`` frames a second.
-
-    The first picture sets the size, made even at the bottom and the right; pictures of another size are fitted into it.
+    A time that is not later than the last one comes a tick after it. ``rate`` is the frames a second that the file
+    announces. The first picture sets the size, made even at the bottom and the right, and the shape of the pixels;
+    pictures of another size are fitted into it.
     """
 
     needs_picture = True
@@ -49,7 +47,6 @@ class VideoSink:
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._last_pts: int | None = None
-        self._shift = 0
         self._has_failed = False
 
     @property
@@ -61,7 +58,7 @@ class VideoSink:
         """Encode one picture. Raises ``StreamError`` when it cannot be written, as on a full disk."""
         assert picture is not None
         try:
-            container, stream = self._opened(picture)
+            container, stream = self._opened(picture, _pixel_aspect(result))
             fitted = _fitted(picture, (stream.height, stream.width))
             pts, time_base = self._later(picture, stream), stream.codec_context.time_base
             if fitted is picture and (picture.pts, picture.time_base) != (pts, time_base):
@@ -87,12 +84,9 @@ class VideoSink:
         except (FFmpegError, OSError) as error:
             raise self._failure(error) from None
 
-    def _opened(self, picture: VideoFrame) -> tuple[OutputContainer, VideoStream]:
+    def _opened(self, picture: VideoFrame, pixel_aspect: Fraction) -> tuple[OutputContainer, VideoStream]:
         if self._container is None or self._stream is None:
-            options = dict(SUFFIXES[self._path.suffix.lower()])
-            if picture.pts:
-                # An edit list keeps the first picture's time, but loses the first second of a file that was cut off.
-                options["use_editlist"] = "1"
+            options = SUFFIXES[self._path.suffix.lower()]
             self._container = av.open(str(self._path), "w", container_options=options)
             stream = self._container.add_stream(CODEC, rate=self._rate, options=CODEC_OPTIONS)
             assert isinstance(stream, VideoStream)
@@ -100,6 +94,7 @@ class VideoSink:
             stream.pix_fmt = FORMAT
             assert picture.time_base is not None
             stream.codec_context.time_base = stream.time_base = picture.time_base
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
             _describe_colors(stream, picture)
             self._stream = stream
         return self._container, self._stream
@@ -109,14 +104,9 @@ class VideoSink:
         assert picture.pts is not None
         assert picture.time_base is not None
         assert stream.codec_context.time_base is not None
-        tick_s = stream.codec_context.time_base
-        pts = round(picture.pts * picture.time_base / tick_s) + self._shift
-        if self._last_pts is not None and pts <= self._last_pts:
-            is_new_clock = (self._last_pts - pts) * tick_s > MAX_STEP_BACK_S
-            next_pts = self._last_pts + (max(1, round(1 / self._rate / tick_s)) if is_new_clock else 1)
-            if is_new_clock:
-                self._shift += next_pts - pts
-            pts = next_pts
+        pts = round(picture.pts * picture.time_base / stream.codec_context.time_base)
+        if self._last_pts is not None:
+            pts = max(pts, self._last_pts + 1)
         self._last_pts = pts
         return pts
 
@@ -130,6 +120,10 @@ def _describe_colors(stream: VideoStream, picture: VideoFrame) -> None:
     context = stream.codec_context
     context.color_range, context.colorspace = picture.color_range, picture.colorspace
     context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
+
+
+def _pixel_aspect(result: Segmentation) -> Fraction:
+    return result.frame.pixel_aspect if isinstance(result.frame, Frame) else Fraction(1)
 
 
 def _even(length: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,9 +16,8 @@ from av.error import BlockingIOError as NothingYetError
 from av.error import ExitError, FFmpegError
 
 from contextnet.errors import StreamError
-from contextnet.streaming.frame import Frame
-from contextnet.streaming.sources.reconnection import DEFAULT_PATIENCE, Fault, Patience, Reconnection
-from contextnet.streaming.sources.source import SourceCounts, SourceInfo
+from contextnet.streaming.sources.reconnection import DEFAULT_PATIENCE, Fault, Patience, ReconnectingSource
+from contextnet.streaming.sources.source import SourceInfo
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ _FAULTS = {
 }
 
 
-class CameraSource:
+class CameraSource(ReconnectingSource):
     """Frames from a camera of this machine, given by its number from 0 or by its device; opened again if it stalls.
 
     ``size_hw`` and ``rate``, in frames a second, are asked for; the camera gives what it has nearest, and its own
@@ -84,30 +83,10 @@ class CameraSource:
             self._options["video_size"] = f"{size_hw[1]}x{size_hw[0]}"
         if rate is not None:
             self._options["framerate"] = str(rate)
-        self._stall_s = patience.stall_s
-        self._info = SourceInfo(f"camera {self._device}", is_live=True, rate=rate)
-        self._reconnection = Reconnection(self._info.name, self._open, self._find_fault, patience)
-
-    @property
-    def info(self) -> SourceInfo:
-        """The device, and the rate that was asked for."""
-        return self._info
-
-    @property
-    def counts(self) -> SourceCounts:
-        """How many pictures were damaged, and how often the camera came back."""
-        return self._reconnection.counts
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Give the frames until ``close``. Raises ``StreamError`` when no first one comes."""
-        return self._reconnection.frames()
-
-    def close(self) -> None:
-        """End the frames; a reader that waits for the camera ends with its next picture."""
-        self._reconnection.close()
+        super().__init__(SourceInfo(f"camera {self._device}", is_live=True, rate=rate), patience)
 
     def _open(self) -> InputContainer:
-        timeout = (self._stall_s, self._stall_s)
+        timeout = (self._patience.stall_s, self._patience.stall_s)
         return av.open(self._device, "r", format=self._format_name, options=self._options, timeout=timeout)
 
     def _find_fault(self, error: FFmpegError | None) -> Fault:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 
 from av import VideoFrame
 from av.container import InputContainer
@@ -14,37 +15,18 @@ from av.video.stream import VideoStream
 from contextnet.streaming.sources.source import SourceCounts
 from contextnet.streaming.upright import upright
 
+LIVE_THREADS = "SLICE"
+"""How the threads share the decoding of a live source: were each to take a frame, as many frames would be held back."""
+
 MAX_FAILURES = 100
 """So many reads in a row that fail end the pictures: nothing comes any more."""
 
 
-def decode_pictures(
-    container: InputContainer, stream: VideoStream, counts: SourceCounts, is_closed: Callable[[], bool]
-) -> Iterator[VideoFrame]:
-    """Decode the pictures of a stream, upright and in the order in which they are to be shown.
+def read_packets(container: InputContainer, stream: VideoStream, counts: SourceCounts) -> Iterator[Packet[VideoStream]]:
+    """Read the packets of a stream; where data between them makes no sense, count it as damaged and go on behind it.
 
-    What cannot be decoded is left out and counted as damaged. Ends where the container ends or when ``is_closed``;
-    raises ``FFmpegError`` where reading itself fails, as when a connection breaks.
+    Raises ``FFmpegError`` where reading itself fails, as when a connection breaks.
     """
-    for packet in _packets(container, stream, counts):
-        if is_closed():
-            return
-        try:
-            pictures = stream.decode(packet)
-        except EndOfFileError:
-            return
-        except FFmpegError:
-            counts.damaged += 1
-            continue
-        for picture in pictures:
-            if picture.is_corrupt:
-                counts.damaged += 1
-            else:
-                yield upright(picture)
-
-
-def _packets(container: InputContainer, stream: VideoStream, counts: SourceCounts) -> Iterator[Packet[VideoStream]]:
-    """Give the packets; where data between them makes no sense, go on behind it."""
     failures = 0
     while True:
         try:
@@ -59,3 +41,35 @@ def _packets(container: InputContainer, stream: VideoStream, counts: SourceCount
                 raise
         except IndexError:  # PyAV stumbles at the end over streams that appeared on the way, as in damaged MPEG-TS
             return
+
+
+def decode_pictures(
+    packets: Iterable[Packet[VideoStream]], counts: SourceCounts, is_closed: Callable[[], bool]
+) -> Iterator[VideoFrame]:
+    """Decode the pictures of a stream, upright and in the order in which they are to be shown.
+
+    What cannot be decoded is left out and counted as damaged. Ends where the packets end or when ``is_closed``.
+    """
+    for packet in packets:
+        if is_closed():
+            return
+        try:
+            pictures = packet.stream.decode(packet)
+        except EndOfFileError:
+            return
+        except FFmpegError:
+            counts.damaged += 1
+            continue
+        for picture in pictures:
+            if picture.is_corrupt:
+                counts.damaged += 1
+            else:
+                yield upright(picture)
+
+
+def pixel_aspect(stream: VideoStream, video: VideoFrame) -> Fraction:
+    """Give how wide a pixel of an upright picture is for its height; turning one on its side exchanges the two."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    lying_hw = stream.codec_context.height, stream.codec_context.width
+    is_turned = lying_hw[0] != lying_hw[1] and (video.width, video.height) == lying_hw
+    return 1 / aspect if is_turned else aspect

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import av
 from av.container import InputContainer
@@ -17,9 +16,8 @@ from av.error import (
     ProtocolNotFoundError,
 )
 
-from contextnet.streaming.frame import Frame
-from contextnet.streaming.sources.reconnection import DEFAULT_PATIENCE, Fault, Patience, Reconnection
-from contextnet.streaming.sources.source import SourceCounts, SourceInfo
+from contextnet.streaming.sources.reconnection import DEFAULT_PATIENCE, Fault, Patience, ReconnectingSource
+from contextnet.streaming.sources.source import SourceInfo
 
 LOW_LATENCY = {
     "rtsp_transport": "tcp",  # over UDP, lost packets tear pictures
@@ -47,35 +45,15 @@ _FAULTS: dict[type[Exception], Fault] = {
 }
 
 
-class NetworkSource:
+class NetworkSource(ReconnectingSource):
     """Frames from an address, decoded as they come; opened again whenever it stalls, breaks or ends.
 
     Passwords are left out of its name and of all messages. ``patience`` says how long it is waited for.
     """
 
     def __init__(self, address: str, patience: Patience = DEFAULT_PATIENCE) -> None:
+        super().__init__(SourceInfo(without_secrets(address), is_live=True), patience)
         self._address = address
-        self._patience = patience
-        self._info = SourceInfo(without_secrets(address), is_live=True)
-        self._reconnection = Reconnection(self._info.name, self._open, self._find_fault, patience)
-
-    @property
-    def info(self) -> SourceInfo:
-        """The address, without what is secret."""
-        return self._info
-
-    @property
-    def counts(self) -> SourceCounts:
-        """How many pictures were damaged, and how often the connection came back."""
-        return self._reconnection.counts
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Give the frames until ``close``. Raises ``StreamError`` when no first one comes."""
-        return self._reconnection.frames()
-
-    def close(self) -> None:
-        """End the frames; a reader that waits for data ends with the next packet or time-out."""
-        self._reconnection.close()
 
     def _open(self) -> InputContainer:
         timeout = (self._patience.stall_s, self._patience.stall_s)

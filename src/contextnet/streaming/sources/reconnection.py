@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from threading import Event
 
 from av import VideoFrame
@@ -14,8 +16,9 @@ from av.error import FFmpegError
 
 from contextnet.errors import StreamError
 from contextnet.streaming.frame import CLOCK, Frame
-from contextnet.streaming.sources.decoding import decode_pictures
-from contextnet.streaming.sources.source import SourceCounts
+from contextnet.streaming.sources.catching_up import catching_up
+from contextnet.streaming.sources.decoding import LIVE_THREADS, decode_pictures, pixel_aspect, read_packets
+from contextnet.streaming.sources.source import SourceCounts, SourceInfo
 
 POLL_S = 0.005
 """How long a device is left alone that answers at once that it has no picture yet."""
@@ -53,33 +56,34 @@ class Fault:
     is_final: bool = False
 
 
-class Reconnection:
-    """The frames of a source that is opened again and again.
+class ReconnectingSource(ABC):
+    """Frames of a live source that is opened again and again, until ``close``.
 
-    ``open_source`` opens it and may raise ``FFmpegError``; ``find_fault`` explains such an error, or None where the
-    source ended without a frame. Numbers and times of the frames go on over the gaps: times are those of arrival,
-    counted from the first frame, because the clocks of cameras jump.
+    Numbers and times of the frames go on over the gaps: times are those of arrival, counted from the first frame,
+    because the clocks of cameras jump.
     """
 
-    def __init__(
-        self,
-        name: str,
-        open_source: Callable[[], InputContainer],
-        find_fault: Callable[[FFmpegError | None], Fault],
-        patience: Patience,
-    ) -> None:
-        self.counts = SourceCounts()
-        self._name = name
-        self._open_source = open_source
-        self._find_fault = find_fault
+    def __init__(self, info: SourceInfo, patience: Patience) -> None:
+        self._info = info
+        self._counts = SourceCounts()
         self._patience = patience
         self._closed = Event()
         self._next_index = 0
         self._first_s = 0.0
         self._last_pts = -1
 
-    def frames(self) -> Iterator[Frame]:
-        """Give the frames until ``close``; raises ``StreamError`` when no first one comes."""
+    @property
+    def info(self) -> SourceInfo:
+        """What the source is called, without what is secret."""
+        return self._info
+
+    @property
+    def counts(self) -> SourceCounts:
+        """How many pictures were damaged or came too fast to be decoded, and how often the source came back."""
+        return self._counts
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Give the frames until ``close``. Raises ``StreamError`` when no first one comes."""
         failures = 0
         while not self._closed.is_set():
             index_before = self._next_index
@@ -100,32 +104,41 @@ class Reconnection:
         """End the frames: at once while waiting, else with the next packet or time-out."""
         self._closed.set()
 
+    @abstractmethod
+    def _open(self) -> InputContainer:
+        """Open the source; raises ``FFmpegError`` when it is not to be had."""
+
+    @abstractmethod
+    def _find_fault(self, error: FFmpegError | None) -> Fault:
+        """Explain why it could not be opened or read, or with None why it ended without a frame."""
+
     def _require_hope(self, fault: Fault, attempts: int) -> None:
         if fault.is_final or attempts >= self._patience.first_attempts:
-            raise StreamError.at(self._name, fault.found, fault.remedy)
+            raise StreamError.at(self._info.name, fault.found, fault.remedy)
 
     def _connection(self) -> Iterator[Frame]:
         """Give the frames of one connection, until it breaks or ends."""
         is_first = True
-        with self._open_source() as container:
-            for video in self._pictures(container):
+        with self._open() as container:
+            for video, aspect in self._pictures(container):
                 if self._closed.is_set():
                     return
                 if is_first and self._next_index:
-                    self.counts.reconnections += 1
+                    self._counts.reconnections += 1
                 is_first = False
-                yield self._timed(video)
+                yield self._timed(video, aspect)
 
-    def _pictures(self, container: InputContainer) -> Iterator[VideoFrame]:
+    def _pictures(self, container: InputContainer) -> Iterator[tuple[VideoFrame, Fraction]]:
         if not container.streams.video or container.streams.video[0].codec_context is None:
             return
         stream = container.streams.video[0]
-        stream.thread_type = "SLICE"  # threads that take a frame each would hold back as many frames
+        stream.thread_type = LIVE_THREADS
         until_s = time.monotonic() + self._patience.stall_s
         while not self._closed.is_set():
             try:
-                for video in decode_pictures(container, stream, self.counts, self._closed.is_set):
-                    yield video
+                packets = catching_up(read_packets(container, stream, self._counts), self._counts)
+                for video in decode_pictures(packets, self._counts, self._closed.is_set):
+                    yield video, pixel_aspect(stream, video)
                     until_s = time.monotonic() + self._patience.stall_s
                 return
             except NothingYetError:
@@ -133,12 +146,12 @@ class Reconnection:
                     raise
                 self._closed.wait(POLL_S)
 
-    def _timed(self, video: VideoFrame) -> Frame:
+    def _timed(self, video: VideoFrame, aspect: Fraction) -> Frame:
         arrived_s = time.monotonic()
         if self._next_index == 0:
             self._first_s = arrived_s
         self._last_pts = max(self._last_pts + 1, round((arrived_s - self._first_s) / CLOCK))
         video.pts, video.time_base = self._last_pts, CLOCK
-        frame = Frame(video, self._next_index, arrived_s)
+        frame = Frame(video, self._next_index, arrived_s, aspect)
         self._next_index += 1
         return frame

@@ -19,6 +19,12 @@ POLL_S = 0.1
 OPENING_POLL_S = 0.005
 NAME = "standard input"
 
+_REMEDY = (
+    "make an MP4 for streaming (ffmpeg -movflags frag_keyframe+empty_moov) or give it as a file; "
+    "for raw RGB give --size HEIGHTxWIDTH"
+)
+_RAW_REMEDY = "check that whole pictures of that size come, 3 bytes a pixel"
+
 
 class StandardInput:
     """Frames that another program writes to this one.
@@ -81,10 +87,10 @@ class StandardInput:
 
     def _open(self, raw_hw: tuple[int, int] | None, rate: Fraction) -> VideoSource:
         if raw_hw is None:
-            return VideoSource(NAME, self._pipe)
+            return VideoSource(NAME, self._pipe, remedy=_REMEDY)
         size = f"{raw_hw[1]}x{raw_hw[0]}"
         options = {"video_size": size, "pixel_format": "rgb24", "framerate": str(rate)}
-        return VideoSource(NAME, self._pipe, "rawvideo", options)
+        return VideoSource(NAME, self._pipe, "rawvideo", options, _RAW_REMEDY)
 
 
 class _Pipe:
