@@ -87,13 +87,16 @@ def print_live_record(console: Console, record: LiveRecord) -> None:
     table.add_row(f"{figures.rate or 0:.1f} frames/s", f"labelled over {figures.seconds:.0f} s")
     dropped = figures.counts.dropped
     table.add_row(f"{dropped}", f"frame{'s' * (dropped != 1)} dropped, {figures.frames} labelled")
-    age, ages, latency = figures.age_ms, record.age_in_latencies, figures.latency_ms
+    age, latency = figures.age_ms, figures.latency_ms
     table.add_row(f"{age['p50']:.0f} ms", f"age of the newest result, the median; p99 {age['p99']:.0f} ms")
-    table.add_row(f"{latency['p50']:.0f} ms", "latency of one frame, the median")
-    table.add_row(f"{record.idle_latency_ms:.0f} ms", "latency of one frame that has the machine to itself")
-    table.add_row(
-        f"{ages['p50']:.1f}", f"times that is the age, the median; p99 {ages['p99']:.1f}, below 3 if it keeps up"
-    )
+    for latency_ms, ages, which in (
+        (latency["p50"], record.age_in_latencies, "in this stream"),
+        (record.idle_latency_ms, record.age_in_idle_latencies, "that has the machine to itself"),
+    ):
+        table.add_row(f"{latency_ms:.0f} ms", f"latency of one frame {which}, the median")
+        table.add_row(f"× {ages['p50']:.1f}", f"is the age, the median; p99 × {ages['p99']:.1f}")
+    verdict = "yes" if record.keeps_up else "no"
+    table.add_row(verdict, "keeps up: p99 of the age below 3 of the former, median below 3 of the latter, memory flat")
     if record.memory_growth is not None:
         held = f"{record.memory_mb} MB after the warm-up, at most {record.highest_memory_mb} MB"
         table.add_row(f"{record.memory_growth:+.1%}", f"memory: {held}")
