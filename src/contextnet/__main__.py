@@ -1,6 +1,17 @@
-"""``python -m contextnet``: the command line."""
+"""``python -m contextnet`` and the program ``contextnet``: the command line."""
 
-from contextnet.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; an interrupt ends it in silence, also while it is being imported."""
+    try:
+        from contextnet.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from contextnet.errors import ContextNetError
@@ -28,25 +29,47 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Write ``path`` through ``write``, so that a reader sees the old file or the whole new one, never a part.
 
     ``write`` gets an open binary file in the same folder; it is synced and renamed when ``write`` returns. On any
-    failure the temporary file is removed and the old file stays. Raises ``ContextNetError`` naming ``path`` when the
-    disk is full or the folder cannot be written; what else ``write`` raises passes through.
+    failure the temporary file is removed and the old file stays. A link stays, and what it leads to is written; pipes
+    and devices are written straight into. Raises ``ContextNetError`` naming ``path`` when the disk is full or the
+    folder cannot be written; what else ``write`` raises passes through.
     """
-    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(_TOKEN_BYTES)}.tmp")
     try:
-        try:
-            with temporary.open("xb") as file:
+        if is_no_place_for_files(path):
+            with path.open("wb") as file:
                 write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+        else:
+            _replace(path.resolve() if path.is_symlink() else path, write)
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "check the folder and the disk")
         raise ContextNetError(f"{path}: cannot be written: {error.strerror or error}; {remedy}") from error
+
+
+def is_no_place_for_files(path: Path) -> bool:
+    """Tell whether another file must not take this path's place: a device, a pipe, or a descriptor of a process."""
+    return (path.exists() and not path.is_file()) or path.absolute().parts[1:2] in {("dev",), ("proc",)}
+
+
+def try_to_write(path: Path) -> None:
+    """Raise ``OSError`` where a file could not be written; nothing is left or changed."""
+    if path.is_file():
+        path.open("ab").close()
+    elif not path.exists():  # a pipe waits for its reader, and a device needs no trial
+        TemporaryFile(dir=path.parent).close()
+
+
+def _replace(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(_TOKEN_BYTES)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
 
 
 def leftovers(folder: Path, pattern: str) -> tuple[Path, ...]:

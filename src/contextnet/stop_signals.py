@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 HANG_UP = getattr(signal, "SIGHUP", None)
 """What closing the terminal sends; Windows has none."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT) + ((HANG_UP,) if HANG_UP else ())
+
+
+STANDARD_OUTPUTS = (1, 2)
+"""The descriptors of standard output and standard error."""
+
+
+class Terminals:
+    """The terminals that this process speaks to, as they are when this is made."""
+
+    def __init__(self) -> None:
+        self._descriptors = [descriptor for descriptor in STANDARD_OUTPUTS if os.isatty(descriptor)]
+
+    def leave_closed(self) -> None:
+        """Let what is still said to terminals that were closed go nowhere; it would be an error."""
+        for descriptor in self._descriptors:
+            if not os.isatty(descriptor):
+                with Path(os.devnull).open("wb") as nowhere:
+                    os.dup2(nowhere.fileno(), descriptor)
 
 
 @dataclass
@@ -35,8 +55,8 @@ def heed_signals() -> Iterator[StopRequest]:
     """Note SIGTERM, SIGINT and SIGHUP instead of ending at once; a second SIGINT acts as it would outside.
 
     A second one of the others says nothing new: launchers send SIGTERM to processes that have been told already. SIGHUP
-    comes when the terminal is closed; where it is ignored, as under nohup, it stays so. Only the main thread may take
-    signals; in any other nothing is changed and no request ever comes.
+    comes when the terminal is closed, to which nothing is said from then on; where it is ignored, as under nohup, it
+    stays so. Only the main thread may take signals; in any other nothing is changed and no request ever comes.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -45,13 +65,15 @@ def heed_signals() -> Iterator[StopRequest]:
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     if before.get(HANG_UP) == signal.SIG_IGN:
         del before[HANG_UP]
-    interrupts = 0
+    interrupts, terminals = 0, Terminals()
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal interrupts
         interrupts += number == signal.SIGINT
         if number == signal.SIGINT and interrupts > 1:
             raise KeyboardInterrupt
+        if number == HANG_UP:
+            terminals.leave_closed()
         request.signal_number = request.signal_number or number
 
     for number in before:

@@ -81,6 +81,49 @@ def test_a_second_interrupt_leaves_whatever_is_blocked(tmp_path: Path, is_blocke
     assert frames_in(film) > 0, "what is not blocked is finished"
 
 
+IMPATIENT = """
+from contextnet.cli import app, stream
+from contextnet.streaming import pipeline
+
+stream.FINISHING_S = pipeline.FINISHING_S = 0.5
+app.main()
+"""
+"""The program with less patience for what is blocked."""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (None, 2)], ids=["told", "hung up", "fault"]
+)
+def test_what_is_blocked_is_left_when_nobody_can_interrupt(
+    tmp_path: Path, number: signal.Signals | None, code: int
+) -> None:
+    film, lines = tmp_path / "film.mp4", tmp_path / "out.jsonl"
+    os.mkfifo(lines)
+    pipe = os.open(lines, os.O_RDWR)
+    fill(pipe)
+    words = ["stream", "synthetic:64x128", "--output", str(lines), "--output", str(film), "--output", "-"]
+    command = [sys.executable, "-c", IMPATIENT, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            if number is None:
+                process.stdout.close()  # whoever reads the lines has gone, which is a fault
+            else:
+                process.send_signal(number)
+            assert process.stderr is not None
+            err = process.stderr.read()
+            process.wait(PATIENCE_S)
+        finally:
+            process.kill()
+            os.close(pipe)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert "Fatal" not in err
+    assert ("its reader has gone" in err) == (number is None)
+    assert frames_in(film) > 0
+
+
 def fill(pipe: int) -> None:
     """Write into a pipe until no byte more goes in."""
     os.set_blocking(pipe, False)
@@ -118,3 +161,28 @@ def terminal(command: list[str]) -> Iterator[tuple[int, int]]:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         raise
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.3])
+def test_an_interrupt_while_it_starts_is_silent(after_s: float) -> None:
+    program = "from contextnet.__main__ import main; print(flush=True); main()"
+    command = [sys.executable, "-c", program, "stream", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.01 + after_s)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+
+
+def test_standard_output_that_is_closed_is_refused() -> None:
+    program = "import sys; sys.stdout = None; from contextnet.__main__ import main; main()"
+    command = [sys.executable, "-c", program, "stream", "synthetic:64x128", "--output", "-"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert run.returncode == 2
+    assert "standard output: is closed; leave it open, or give a file" in run.stderr

@@ -236,3 +236,59 @@ def test_wherever_errors_happen_everything_ends(
         assert all(end.taken == list(range(source.given)) for end in ends)
         assert len(done) == source.given
     assert stream_threads() == []
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("has_failed", [True, False])
+def test_a_part_that_is_blocked_holds_nobody_up(monkeypatch: pytest.MonkeyPatch, has_failed: bool) -> None:
+    """An error is raised, and an end with a limit comes, whatever another part waits for."""
+    monkeypatch.setattr("contextnet.streaming.pipeline.FINISHING_S", 0.05)
+    free, is_open, is_held = Taking("free"), Event(), Event()
+
+    def hold(item: Item) -> None:
+        is_held.set()
+        assert is_open.wait(PATIENCE_S)
+
+    def fail(item: Item) -> None:
+        assert is_held.wait(PATIENCE_S)
+        if has_failed:
+            raise OSError("disk full")
+
+    running = pipeline(Numbers(None), [passing("a")], [Stage("blocked", hold), Stage("full", fail), free.stage()])
+
+    def run() -> None:
+        with running:
+            assert is_held.wait(PATIENCE_S)
+            if not has_failed:
+                running.stop(within_s=0.05)
+            assert running.wait(PATIENCE_S)
+
+    if has_failed:
+        with pytest.raises(OSError, match="disk full"):
+            run()
+    else:
+        run()
+    assert running.is_blocked
+    assert free.finished == 1
+    is_open.set()
+    until_s = time.monotonic() + PATIENCE_S
+    while running.is_blocked and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert not running.is_blocked
+
+
+@pytest.mark.timeout(30)
+def test_an_interrupt_while_the_source_is_closed_is_not_lost() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    running = Pipeline(
+        iter([Item(0)]),
+        [passing("a")],
+        [Taking("end").stage()],
+        capacity=2,
+        on_done=lambda item: None,
+        stop_source=interrupt,
+    )
+    with pytest.raises(KeyboardInterrupt), running:
+        running.wait(PATIENCE_S)

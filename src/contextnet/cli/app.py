@@ -58,7 +58,7 @@ def main() -> None:
             raise
         _stop("not enough memory; use smaller images, crops or batches")
     except OSError as error:
-        _stop(f"{error.filename or 'a file'}: {error.strerror or error}")
+        _stop(f"{error.filename or 'standard output or a file'}: {error.strerror or error}")
 
 
 def _tells_of_memory(error: MemoryError | RuntimeError) -> bool:

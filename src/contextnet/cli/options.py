@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from contextnet.errors import ContextNetError
-from contextnet.files import write_json
+from contextnet.files import try_to_write, write_json
 
 JsonFlag = Annotated[bool, Option("--json", help="Print JSON to standard output in place of a table.")]
 JsonFile = Annotated[str | None, Option("--json", metavar="FILE", help="Write JSON to FILE; - is standard output.")]
@@ -54,6 +54,11 @@ def require_json_target(target: str | None) -> None:
         raise ContextNetError(f"{target}: is a folder; give a file for the JSON")
     if target and target != "-" and not Path(target).parent.is_dir():
         raise ContextNetError(f"{target}: its folder does not exist; make it first")
+    if target and target != "-":
+        try:
+            try_to_write(Path(target))
+        except OSError as error:
+            raise ContextNetError.at(target, f"cannot be written: {error.strerror}", "give another file") from None
 
 
 def emit_json(values: Any, target: str) -> None:

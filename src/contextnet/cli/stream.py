@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 from collections.abc import Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +28,7 @@ from contextnet.cli.options import (
 )
 from contextnet.cli.stream_table import live_line, stream_table
 from contextnet.errors import ContextNetError
-from contextnet.stop_signals import StopRequest, heed_signals
+from contextnet.stop_signals import HANG_UP, StopRequest, Terminals, heed_signals
 
 if TYPE_CHECKING:
     from contextnet.runtime.segmenter import Segmenter
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.25
 STANDARD_INPUT = STANDARD_OUTPUT = "-"
-STANDARD_OUTPUTS = (1, 2)
-"""The descriptors of standard output and standard error."""
+FINISHING_S = 10.0
+"""How long a stream may take to finish after SIGTERM, or when its terminal was closed: nobody can interrupt it then."""
 
 
 def stream(
@@ -102,13 +103,18 @@ def stream(
 
 @dataclass(frozen=True)
 class _End:
-    """How a stream ended: by which signal, by which fault, or by itself."""
+    """How a stream ended: by which signal, by which fault, or by itself; and whether a part of it is blocked."""
 
     signal_number: int | None
     fault: ContextNetError | None
+    is_blocked: bool
 
     def conclude(self, figures: StreamFigures, json_file: str | None, *, is_output_taken: bool) -> None:
         """Tell the figures, unless no frame came; then raise the fault, or leave with the code of the signal."""
+        code = 2 if self.fault is not None else 128 + (self.signal_number or signal.SIGTERM)
+        if self.is_blocked:
+            # A thread that is blocked in a write would keep the interpreter from ending.
+            atexit.register(os._exit, code)
         if json_file:
             emit_json(figures.to_json(), json_file)
         if self.fault is None or figures.frames:
@@ -116,44 +122,38 @@ class _End:
         if self.fault is not None:
             raise self.fault
         if self.signal_number is not None:
-            raise typer.Exit(128 + self.signal_number)
+            raise typer.Exit(code)
 
 
 def _run(running: LabelStream, console: Console) -> _End:
     """Run to the end and show how it goes."""
-    fault = None
+    fault: ContextNetError | None = None
     with heed_signals() as request:
         try:
             with running, Live(console=console, auto_refresh=False, transient=True) as display:
                 _follow(running, request, display)
         except ContextNetError as error:  # the figures are shown first
-            fault = error
+            # What goes to a terminal that was closed may fail before the signal that says so.
+            fault = None if request.signal_number == HANG_UP else error
         except KeyboardInterrupt:  # the second one; threads that are blocked could keep the interpreter from ending
             os._exit(128 + signal.SIGINT)
-    return _End(request.signal_number, fault)
+    return _End(request.signal_number, fault, running.is_blocked)
 
 
 def _follow(running: LabelStream, request: StopRequest, display: Live) -> None:
     """Show how it goes until the end, which a signal brings about."""
-    terminals = [descriptor for descriptor in STANDARD_OUTPUTS if os.isatty(descriptor)]
+    terminals = Terminals()
     try:
         while not running.wait(REFRESH_S):
-            with suppress(OSError):  # the terminal was closed, and the signal that says so is on its way
-                display.update(live_line(running.figures()), refresh=display.console.is_terminal)
+            terminals.leave_closed()
+            display.update(live_line(running.figures()), refresh=display.console.is_terminal)
             if request.signal_number is not None:
-                _leave_closed(terminals)
-                running.stop()
+                running.stop(None if request.signal_number == signal.SIGINT else FINISHING_S)
     except KeyboardInterrupt:
         running.stop()
         raise
-
-
-def _leave_closed(terminals: Sequence[int]) -> None:
-    """Let what is still said go nowhere where a terminal was closed, which would be an error."""
-    for descriptor in terminals:
-        if not os.isatty(descriptor):
-            with Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), descriptor)
+    finally:
+        terminals.leave_closed()
 
 
 def _open_sinks(targets: Sequence[str], rate: Fraction | None, unused: ExitStack) -> list[Sink]:
@@ -180,6 +180,10 @@ def _options(segmenter: Segmenter, classes: str | None, smooth: str) -> StreamOp
     regrouping = None
     if classes is not None:
         names = [name.strip() for name in classes.split(",") if name.strip()]
+        if not names:
+            raise ContextNetError.at(
+                "--classes", "names no class", f"give some of {', '.join(segmenter.label_set.names)}"
+            )
         for name in names:
             find_train_id(segmenter.label_set, name)
         regrouping = regroup(segmenter.label_set, {name: [name] for name in names}, keep_others=False)

@@ -93,6 +93,8 @@ def _duration(seconds: float) -> str:
 
 
 def _network(run: RunRecord) -> str:
+    if name := run.recipe.get("network.architecture.name"):
+        return name
     width = run.recipe.get("network.width", "1.0")
     words = [run.recipe.get("network.variant", "–")]
     words += [f"width {width}"] if width not in {"1", "1.0"} else []

@@ -6,6 +6,7 @@ is reached the source waits, so that no queue ever fills up and memory stays bou
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +20,11 @@ T = TypeVar("T")
 SIGNAL_S = 0.2
 """How long a wait lasts in one piece: a signal that reaches another thread of the process does not wake it."""
 
+FINISHING_S = 10.0
+"""How long the other parts may take to finish after one has failed; by then they are blocked."""
+
 LEAVING_S = 1.0
-"""How long threads may take to finish when the user no longer waits for what is blocked."""
+"""The same when the user no longer waits for what is blocked."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ class Pipeline(Generic[T]):
     error no stage begins another item; each end is finished all the same, and ``wait`` raises that error, or leaving
     the context does.
 
-    Leaving waits for what is on its way, however long it takes. An interrupt after ``stop``, or while leaving, ends the
-    waiting: what is blocked, as by a pipe that nobody reads, is left to its thread, which ends with the program.
+    Leaving waits for what is on its way, however long it takes. An error, an interrupt after ``stop`` or while leaving,
+    and ``stop`` with a limit end the waiting: what is blocked then, as by a pipe that nobody reads, is left to its
+    thread, which ends with the program.
     """
 
     def __init__(
@@ -76,18 +81,29 @@ class Pipeline(Generic[T]):
         self._failure_lock = Lock()
         self._is_failure_told = False
         self._is_stopped = False
+        self._until_s = math.inf
         self._inboxes: list[SimpleQueue[_Passing[T] | None]] = [SimpleQueue() for _ in (*stages, *ends)]
         self._threads = self._make_threads(source, stages, ends)
 
-    def stop(self) -> None:
-        """End the source; what is on its way is still finished. Any thread may call it, more than once."""
+    @property
+    def is_blocked(self) -> bool:
+        """Tell whether a thread is still at work."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def stop(self, within_s: float | None = None) -> None:
+        """End the source; what is on its way is still finished, in so many seconds where a limit is given.
+
+        Any thread may call it, more than once.
+        """
         self._is_stopped = True
+        if within_s is not None:
+            self._limit(within_s)
+        self._places.shut()
         self._stop_source()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until all is done, at most so long, and tell whether it is; raises the first error of any stage."""
-        until_s = None if timeout_s is None else time.monotonic() + timeout_s
-        if not all(_has_ended(thread, until_s) for thread in self._threads):
+        if not self._wait_for_threads(math.inf if timeout_s is None else time.monotonic() + timeout_s):
             return False
         if self._failure is not None:
             self._is_failure_told = True
@@ -102,15 +118,29 @@ class Pipeline(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._is_stopped and isinstance(error, KeyboardInterrupt):
+            self._limit(LEAVING_S)
         if error is not None:
             self._fail(error)
         self._end_source()
-        is_urgent = self._is_stopped and isinstance(error, KeyboardInterrupt)
-        until_s = time.monotonic() + LEAVING_S if is_urgent else None
-        for thread in self._threads:
-            _has_ended(thread, until_s)
+        self._wait_for_threads(math.inf)
         if error is None and not self._is_failure_told:
             self.wait()
+
+    def _limit(self, seconds: float) -> None:
+        self._until_s = min(self._until_s, time.monotonic() + seconds)
+
+    def _wait_for_threads(self, until_s: float) -> bool:
+        """Wait until all have ended, or are waited for no longer; False if ``until_s`` comes first. Heeds signals."""
+        for thread in self._threads:
+            while thread.is_alive():
+                now_s = time.monotonic()
+                if now_s >= self._until_s:
+                    return True
+                if now_s >= until_s:
+                    return False
+                thread.join(min(SIGNAL_S, until_s - now_s))
+        return True
 
     def _make_threads(self, source: Iterable[T], stages: Sequence[Stage[T]], ends: Sequence[Stage[T]]) -> list[Thread]:
         middle, last = self._inboxes[: len(stages)], self._inboxes[len(stages) :]
@@ -167,6 +197,7 @@ class Pipeline(Generic[T]):
     def _fail(self, error: BaseException) -> None:
         """Keep the first error, and have every thread end as soon as it has done what it is doing."""
         self._keep(error)
+        self._limit(FINISHING_S)
         self._places.shut()
         for inbox in self._inboxes:
             inbox.put(None)
@@ -175,7 +206,7 @@ class Pipeline(Generic[T]):
     def _end_source(self) -> None:
         try:
             self._stop_source()
-        except BaseException as error:  # the threads have to be ended all the same
+        except Exception as error:  # the threads have to be ended all the same
             self._keep(error)
 
     def _keep(self, error: BaseException) -> None:
@@ -230,13 +261,3 @@ class _Places:
 def _thread(name: str, target: Callable[..., None], *arguments: object) -> Thread:
     # A daemon: FFmpeg may be waiting for a camera that has gone silent when the program wants to end.
     return Thread(target=target, args=arguments, name=f"stream {name}", daemon=True)
-
-
-def _has_ended(thread: Thread, until_s: float | None) -> bool:
-    """Wait for a thread, at most until then by ``time.monotonic``, and tell whether it has ended; heeds signals."""
-    while thread.is_alive():
-        left_s = SIGNAL_S if until_s is None else min(SIGNAL_S, until_s - time.monotonic())
-        if left_s <= 0:
-            return False
-        thread.join(left_s)
-    return True

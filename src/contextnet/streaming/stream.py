@@ -48,8 +48,8 @@ class LabelStream:
 
     Leaving the context ends the source and finishes every sink, after an error too, and raises the first error of any
     part that ``wait`` has not raised. Of a live source one frame is on its way, and the newest follows it; of a
-    recorded one every frame comes out, in order. Nobody else may use the segmenter meanwhile. An interrupt after
-    ``stop``, or while leaving, waits no longer for a part that is blocked.
+    recorded one every frame comes out, in order. Nobody else may use the segmenter meanwhile. A part that is
+    blocked is waited for no longer after an error, an interrupt that follows ``stop``, or ``stop`` with a limit.
     """
 
     def __init__(
@@ -69,9 +69,17 @@ class LabelStream:
             stop_source=source.close,
         )
 
-    def stop(self) -> None:
-        """End the source; what is on its way is still finished. Any thread may call it."""
-        self._pipeline.stop()
+    @property
+    def is_blocked(self) -> bool:
+        """Tell whether a part is still at work; behind the context it is one that is waited for no longer."""
+        return self._pipeline.is_blocked
+
+    def stop(self, within_s: float | None = None) -> None:
+        """End the source; what is on its way is still finished, in so many seconds where a limit is given.
+
+        Any thread may call it.
+        """
+        self._pipeline.stop(within_s)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for the end, at most so long, and tell whether it has come; raises the first error of any part."""

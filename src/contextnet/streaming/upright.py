@@ -8,9 +8,14 @@ from av import VideoFrame
 from contextnet.streaming.planes import blank_like, in_planes, plane_views
 
 
+def quarter_turns(video: VideoFrame) -> int:
+    """Give by how many quarter turns (0..3) a picture is to be turned, as its file says."""
+    return round(video.rotation / 90) % 4
+
+
 def upright(video: VideoFrame) -> VideoFrame:
     """Turn a picture as its file says that it is to be shown, by quarter turns; others than those are left out."""
-    quarters = round(video.rotation / 90) % 4
+    quarters = quarter_turns(video)
     if not quarters:
         return video
     lying = in_planes(video)

@@ -190,10 +190,11 @@ def _refuse_single_values(recipe: Recipe, spec: ContextNetSpec, num_samples: int
     if not recipe.execution.sync_batch_norm:
         images //= ranks.world_size
     cells = 1
-    if not recipe.network.pyramid_pooling:
+    has_pyramid = spec.context is not None and bool(spec.context.pyramid_bins)
+    if not has_pyramid:
         cells = math.prod(-(-side // spec.size_multiple) for side in recipe.augmentation.crop_hw)
     if images * cells == 1:
-        what = "pyramid pooling" if recipe.network.pyramid_pooling else f"a crop of {recipe.augmentation.crop_hw}"
+        what = "pyramid pooling" if has_pyramid else f"a crop of {recipe.augmentation.crop_hw}"
         raise TrainingError(
             f"a batch of one image with {what} leaves batch norm a single value a channel "
             f"('batch_size' is {recipe.batch_size}, the split has {num_samples} samples); "

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from contextnet.streaming.sources import decoding
-from contextnet.streaming.sources.catching_up import BLOCKED_S, MAX_LAG_S, MAX_SKIP_S, catching_up
+from contextnet.streaming.sources.catching_up import MAX_BLIND_S, MAX_LAG_S, MAX_SKIP_S, catching_up
 from contextnet.streaming.sources.network import NetworkSource
 from contextnet.streaming.sources.source import SourceCounts
 from rtsp_server import RATE, RtspServer, number_in
@@ -127,19 +127,53 @@ def test_packets_without_times_and_the_end_of_the_stream_are_passed_on() -> None
     assert line.counts.dropped > 0
 
 
-def test_waiting_for_a_packet_is_the_present() -> None:
-    """After a line has become slower for good, pictures are as current as they can be, and are shown."""
-    line = Line(interval_s=0.04, work_s=0.01)
+def late_from(line: Line, delays_s: Callable[[int], float], number: int = 1000) -> Iterator[Sent]:
+    """Packets of which each comes so many seconds after it was sent."""
+    for packet in line.packets(number):
+        line.now_s = max(line.now_s, 100.0 + line.interval_s * packet.number + delays_s(packet.number))
+        yield packet
 
-    def later_for_good() -> Iterator[Sent]:
-        for packet in line.packets(200):
-            if packet.number >= 50:
-                line.now_s = max(line.now_s, 100.0 + 0.04 * packet.number + 2 * MAX_LAG_S)
+
+@pytest.mark.parametrize(
+    "delay_s",
+    [
+        pytest.param(lambda number: 2 * MAX_LAG_S * (number >= 50), id="a line that is slower from now on"),
+        pytest.param(lambda number: max(0.0, 3.0 - 0.04 * (number - 50)) * (number >= 50), id="a pause"),
+        pytest.param(lambda number: 4.0 - 0.04 * (number % 100), id="segments of four seconds"),
+    ],
+)
+def test_what_has_to_be_waited_for_is_the_present(delay_s: Callable[[int], float]) -> None:
+    line = Line(interval_s=0.04, work_s=0.01)
+    assert [number for number, _ in line.read(late_from(line, delay_s))] == list(range(1000))
+    assert line.counts.dropped == 0
+
+
+@pytest.mark.parametrize("ticks", [lambda number: -5_000 * (number >= 500), lambda number: -number // 50])
+def test_a_clock_that_goes_slower_or_back_a_little_is_no_lag(ticks: Callable[[int], int]) -> None:
+    line = Line(interval_s=0.04, work_s=0.005)
+
+    def wandering() -> Iterator[Sent]:
+        for packet in line.packets(2000):
+            assert packet.dts is not None
+            packet.dts += ticks(packet.number)
             yield packet
 
-    read = [number for number, _ in line.read(later_for_good())]
-    assert BLOCKED_S < 0.04
-    assert read == [*range(50), *range(60, 200)]
+    assert len(line.read(wandering())) == 2000
+
+
+def test_without_key_frames_pictures_are_decoded_on() -> None:
+    """Some cameras renew the picture part by part and send a key frame at the beginning only."""
+    line = Line(interval_s=0.04, work_s=0.08)
+
+    def keyless() -> Iterator[Sent]:
+        for packet in line.packets(2000):
+            packet.number = max(1, packet.number % GROUP) if packet.number else 0
+            yield packet
+
+    read = line.read(keyless())
+    gaps_s = [after - before for (_, before), (_, after) in pairwise(read)]
+    assert line.counts.dropped > 0
+    assert MAX_SKIP_S < max(gaps_s) <= MAX_BLIND_S + MAX_SKIP_S
 
 
 @pytest.mark.timeout(60)

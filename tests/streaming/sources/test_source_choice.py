@@ -58,3 +58,8 @@ def test_what_a_source_heeds_is_taken(target: str, wishes: SourceWishes, rate: i
     source = open_source(target, wishes)
     assert source.info.rate == rate
     source.close()
+
+
+def test_a_source_without_a_name_is_refused() -> None:
+    with pytest.raises(StreamError, match="has no name; give a video file"):
+        open_source("")

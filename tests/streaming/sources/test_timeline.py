@@ -27,7 +27,9 @@ def placed(times_ms: list[int | None]) -> list[Fraction]:
         ([-80, -40, 0, 40], [-80, -40, 0, 40]),
         ([None, None, 90, None], [0, 40, 90, 130]),
         # A little back: a tick after the last.
-        ([0, 40, 40, 20, 0, 80], [0, 40, 41, 42, 43, 80]),
+        ([0, 40, 40, 20, 80], [0, 40, 41, 42, 80]),
+        # Short films that were joined.
+        ([0, 40, 80, 0, 40, 80, 0, 40], [0, 40, 80, 120, 160, 200, 240, 280]),
         # Films that were joined: a step after the last, and on from there.
         ([1000, 2000, 3000, 0, 80, 2000], [1000, 2000, 3000, 3040, 3120, 5040]),
         ([0, 2000, 0, 2000, 0, 40], [0, 2000, 2040, 4040, 4080, 4120]),

@@ -42,7 +42,7 @@ def test_frames_tell_the_shape_of_their_pixels(tmp_path: Path, suffix: str, aspe
     assert [frame.pixel_aspect for frame in VideoSource(path)] == [aspect] * 12
 
 
-@pytest.mark.parametrize("size_hw", [(64, 96), (96, 64)])
+@pytest.mark.parametrize("size_hw", [(64, 96), (96, 64), (64, 64)])
 @pytest.mark.parametrize(
     ("rotation", "aspect"),
     [(90, Fraction(11, 16)), (180, Fraction(16, 11)), (270, Fraction(11, 16))],

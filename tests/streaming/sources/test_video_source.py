@@ -287,7 +287,7 @@ def test_streams_that_appear_on_the_way_are_passed_over(tmp_path: Path) -> None:
     with av.open(str(write_counted_video(tmp_path / "a.ts"))) as container:
         late, stream = cast(InputContainer, LateStreams(container)), container.streams.video[0]
         pictures = list(decode_pictures(read_packets(late, stream, counts), counts, lambda: False))
-    assert [number_in(picture.to_ndarray(format="rgb24")) for picture in pictures] == list(range(12))
+    assert [number_in(picture.video.to_ndarray(format="rgb24")) for picture in pictures] == list(range(12))
     assert counts.damaged == 0
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 
 from contextnet.errors import RecipeError
 from contextnet.recipes import find_recipe, recipe_names
+from contextnet.spec import variant
 from contextnet.training.optimizer import TensorFlowRMSprop, build_optimizer
 from contextnet.training.recipe.optimizer import AdamWOptions, RMSpropOptions
 from contextnet.training.recipe.recipe import Recipe, parse_recipe, read_recipe, write_recipe
@@ -160,3 +162,37 @@ def test_shipped_recipe_is_found_by_name_and_another_by_path(tmp_path: Path) -> 
 def test_recipe_that_is_not_there(name: str, error: str) -> None:
     with pytest.raises(RecipeError, match=error):
         find_recipe(name)
+
+
+def with_architecture(tmp_path: Path, architecture: object, **network: object) -> Path:
+    values = yaml.safe_load(find_recipe("cn14-camvid").read_text())
+    values["network"] = {"auxiliary": True, "dropout": 0.2, "architecture": architecture, **network}
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_a_recipe_trains_any_network_that_it_describes(tmp_path: Path) -> None:
+    spec = variant("cn14", 19, width=0.77, pyramid_pooling=True)
+    recipe = read_recipe(with_architecture(tmp_path, spec.to_json()))
+    assert recipe.network.spec(11) == replace(spec, num_classes=11, auxiliary=True, dropout=0.2)
+    again = tmp_path / "again.yaml"
+    again.write_text(write_recipe(recipe))
+    assert read_recipe(again) == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "network", "complaint"),
+    [
+        ({"details": 3}, {}, "'details'"),
+        ({"num_classes": 0}, {}, "0 classes"),
+        ({}, {"width": 2.0}, "leave out 'width'"),
+        ({}, {"variant": "cn12"}, "leave out 'variant'"),
+    ],
+)
+def test_a_description_that_is_no_network_is_refused(
+    tmp_path: Path, change: dict[str, object], network: dict[str, object], complaint: str
+) -> None:
+    architecture = variant("cn14").to_json() | change
+    with pytest.raises(RecipeError, match=complaint):
+        read_recipe(with_architecture(tmp_path, architecture, **network))

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
 from av import VideoFrame
 
 from contextnet.errors import StreamError
+from contextnet.files import is_no_place_for_files, try_to_write
 from contextnet.runtime.segmentation import Segmentation
 from contextnet.streaming.sinks.json_lines import JsonLinesSink
 from contextnet.streaming.sinks.label_files import LabelNpzSink, LabelPngSink
@@ -92,8 +92,10 @@ def check_target(target: str) -> None:
         return
     if path.is_dir():
         raise StreamError.at(target, "is a folder", "give another file, or end a folder's name with /")
+    if path.suffix.lower() == ".npz" and path.exists() and is_no_place_for_files(path):
+        raise StreamError.at(target, "is no file, and an archive has to be one", "give a file, or x.jsonl for a pipe")
     try:
-        _try_to_write(path)
+        try_to_write(path)
     except OSError as error:
         raise StreamError.at(
             target, f"cannot be written: {error.strerror}", "check its folder, or give another file"
@@ -104,13 +106,6 @@ def _is_folder(target: str) -> bool:
     """Tell whether a target is a folder for label PNGs; one that bears a file's suffix ends with a slash."""
     path = Path(target)
     return target.endswith(("/", os.sep)) or (bool(target) and path.suffix.lower() not in FILES and path.is_dir())
-
-
-def _try_to_write(path: Path) -> None:
-    if path.is_file():
-        path.open("ab").close()
-    elif not path.exists():  # a pipe waits for its reader, and a device needs no trial
-        TemporaryFile(dir=path.parent).close()
 
 
 def _require_folder(path: Path) -> None:

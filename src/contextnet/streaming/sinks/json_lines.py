@@ -37,6 +37,8 @@ class JsonLinesSink:
 
     def __init__(self, path: Path | None) -> None:
         self.name = "standard output" if path is None else str(path)
+        if path is None and sys.stdout is None:
+            raise StreamError.at(self.name, "is closed", "leave it open, or give a file")
         self._is_file = path is not None
         self._is_begun = False
         try:

@@ -87,7 +87,8 @@ class LabelNpzSink:
     def __init__(self, path: Path) -> None:
         if path.is_dir():
             raise StreamError.at(path, "is a folder", "give another file")
-        self._path = path
+        self._name = str(path)
+        self._path = path = path.resolve()  # a link stays
         self._temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.tmp")
         try:
             self._file = _UnbufferedFile(self._temporary, "xb")
@@ -102,7 +103,7 @@ class LabelNpzSink:
     @property
     def name(self) -> str:
         """The file's path."""
-        return str(self._path)
+        return self._name
 
     def write(self, result: Segmentation, picture: VideoFrame | None) -> None:
         """Add one frame.

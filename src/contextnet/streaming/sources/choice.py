@@ -49,6 +49,8 @@ def open_source(target: str | int | Path, wishes: SourceWishes | None = None) ->
     there is no such thing, it cannot be opened, or it does not heed what it is asked for.
     """
     name, wishes = str(target), wishes or SourceWishes()
+    if not name:
+        raise StreamError.at("source", "has no name", "give a video file, a folder of images, a camera or an address")
     _require_heeded(name, wishes)
     if _is_camera(name):
         return Newest(CameraSource(int(name) if name.isdecimal() else name, wishes.size_hw, wishes.rate))

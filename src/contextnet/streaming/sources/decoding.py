@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 from av import VideoFrame
 from av.container import InputContainer
@@ -13,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from contextnet.streaming.sources.source import SourceCounts
-from contextnet.streaming.upright import upright
+from contextnet.streaming.upright import quarter_turns, upright
 
 LIVE_THREADS = "SLICE"
 """How the threads share the decoding of a live source: were each to take a frame, as many frames would be held back."""
@@ -43,9 +44,16 @@ def read_packets(container: InputContainer, stream: VideoStream, counts: SourceC
             return
 
 
+class Picture(NamedTuple):
+    """A decoded picture, upright, and how wide a pixel of it is to be shown for its height."""
+
+    video: VideoFrame
+    pixel_aspect: Fraction
+
+
 def decode_pictures(
     packets: Iterable[Packet[VideoStream]], counts: SourceCounts, is_closed: Callable[[], bool]
-) -> Iterator[VideoFrame]:
+) -> Iterator[Picture]:
     """Decode the pictures of a stream, upright and in the order in which they are to be shown.
 
     What cannot be decoded is left out and counted as damaged. Ends where the packets end or when ``is_closed``.
@@ -64,12 +72,6 @@ def decode_pictures(
             if picture.is_corrupt:
                 counts.damaged += 1
             else:
-                yield upright(picture)
-
-
-def pixel_aspect(stream: VideoStream, video: VideoFrame) -> Fraction:
-    """Give how wide a pixel of an upright picture is for its height; turning one on its side exchanges the two."""
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    lying_hw = stream.codec_context.height, stream.codec_context.width
-    is_turned = lying_hw[0] != lying_hw[1] and (video.width, video.height) == lying_hw
-    return 1 / aspect if is_turned else aspect
+                aspect = packet.stream.sample_aspect_ratio or Fraction(1)
+                lies_on_its_side = quarter_turns(picture) % 2 == 1
+                yield Picture(upright(picture), 1 / aspect if lies_on_its_side else aspect)

@@ -6,10 +6,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from threading import Event
 
-from av import VideoFrame
 from av.container import InputContainer
 from av.error import BlockingIOError as NothingYetError
 from av.error import FFmpegError
@@ -17,7 +15,7 @@ from av.error import FFmpegError
 from contextnet.errors import StreamError
 from contextnet.streaming.frame import CLOCK, Frame
 from contextnet.streaming.sources.catching_up import catching_up
-from contextnet.streaming.sources.decoding import LIVE_THREADS, decode_pictures, pixel_aspect, read_packets
+from contextnet.streaming.sources.decoding import LIVE_THREADS, Picture, decode_pictures, read_packets
 from contextnet.streaming.sources.source import SourceCounts, SourceInfo
 
 POLL_S = 0.005
@@ -120,15 +118,15 @@ class ReconnectingSource(ABC):
         """Give the frames of one connection, until it breaks or ends."""
         is_first = True
         with self._open() as container:
-            for video, aspect in self._pictures(container):
+            for picture in self._pictures(container):
                 if self._closed.is_set():
                     return
                 if is_first and self._next_index:
                     self._counts.reconnections += 1
                 is_first = False
-                yield self._timed(video, aspect)
+                yield self._timed(picture)
 
-    def _pictures(self, container: InputContainer) -> Iterator[tuple[VideoFrame, Fraction]]:
+    def _pictures(self, container: InputContainer) -> Iterator[Picture]:
         if not container.streams.video or container.streams.video[0].codec_context is None:
             return
         stream = container.streams.video[0]
@@ -137,8 +135,8 @@ class ReconnectingSource(ABC):
         while not self._closed.is_set():
             try:
                 packets = catching_up(read_packets(container, stream, self._counts), self._counts)
-                for video in decode_pictures(packets, self._counts, self._closed.is_set):
-                    yield video, pixel_aspect(stream, video)
+                for picture in decode_pictures(packets, self._counts, self._closed.is_set):
+                    yield picture
                     until_s = time.monotonic() + self._patience.stall_s
                 return
             except NothingYetError:
@@ -146,12 +144,12 @@ class ReconnectingSource(ABC):
                     raise
                 self._closed.wait(POLL_S)
 
-    def _timed(self, video: VideoFrame, aspect: Fraction) -> Frame:
+    def _timed(self, picture: Picture) -> Frame:
         arrived_s = time.monotonic()
         if self._next_index == 0:
             self._first_s = arrived_s
         self._last_pts = max(self._last_pts + 1, round((arrived_s - self._first_s) / CLOCK))
-        video.pts, video.time_base = self._last_pts, CLOCK
-        frame = Frame(video, self._next_index, arrived_s, aspect)
+        picture.video.pts, picture.video.time_base = self._last_pts, CLOCK
+        frame = Frame(picture.video, self._next_index, arrived_s, picture.pixel_aspect)
         self._next_index += 1
         return frame

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-MAX_STEP_BACK_S = 1
-"""A time further back than this is one of another clock, as where films were joined end to end."""
+MAX_STEPS_BACK = Fraction(3, 2)
+"""A time that goes back by more pictures is one of another clock, as where films were joined end to end."""
+
+MAX_GAP_S = 1
+"""A time that is so close behind the last one by the clock of before shows that one wrong time had been taken for that.
+"""
 
 
 class Timeline:
@@ -37,8 +41,10 @@ class Timeline:
 
     def _shifted(self, own_s: Fraction, last_s: Fraction) -> Fraction:
         """Give a time by the clock of the first picture."""
-        if 0 < own_s + self._shift_before_s - last_s <= MAX_STEP_BACK_S < own_s + self._shift_s - last_s:
-            self._shift_s = self._shift_before_s  # one wrong time had looked like another clock
-        elif last_s - (own_s + self._shift_s) > MAX_STEP_BACK_S:
+        longest_back_s = MAX_STEPS_BACK * self._step_s
+        is_before = 0 < own_s + self._shift_before_s - last_s <= MAX_GAP_S
+        if is_before and own_s + self._shift_s - last_s > longest_back_s:
+            self._shift_s = self._shift_before_s
+        elif last_s - (own_s + self._shift_s) > longest_back_s:
             self._shift_before_s, self._shift_s = self._shift_s, last_s + self._step_s - own_s
         return own_s + self._shift_s

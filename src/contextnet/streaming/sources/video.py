@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from contextnet.errors import StreamError
 from contextnet.runtime.engines.cores import usable_threads
 from contextnet.streaming.frame import CLOCK, Frame
-from contextnet.streaming.sources.decoding import decode_pictures, pixel_aspect, read_packets
+from contextnet.streaming.sources.decoding import decode_pictures, read_packets
 from contextnet.streaming.sources.source import SourceCounts, SourceInfo
 from contextnet.streaming.sources.timeline import Timeline
 
@@ -85,9 +85,9 @@ class VideoSource:
         index = 0
         try:
             packets = read_packets(self._container, self._stream, self._counts)
-            for video in decode_pictures(packets, self._counts, lambda: self._is_closed):
+            for video, pixel_aspect in decode_pictures(packets, self._counts, lambda: self._is_closed):
                 self._time(video)
-                yield Frame(video, index, pixel_aspect=pixel_aspect(self._stream, video))
+                yield Frame(video, index, pixel_aspect=pixel_aspect)
                 index += 1
         except FFmpegError as error:
             raise StreamError.at(

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from contextnet.spec import MAX_MULTIPLIER, MIN_MULTIPLIER, VARIANTS, ContextNetSpec, variant
 from contextnet.training.recipe.options import Options
 
 
 class NetworkOptions(Options):
-    """Which network is trained: a name from ``contextnet.spec.VARIANTS`` and what is added to it."""
+    """Which network is trained: a name from ``contextnet.spec.VARIANTS`` and what is added to it.
+
+    ``architecture`` describes any other network instead, as a pruned one, as ``ContextNetSpec.to_json`` does.
+    """
 
     variant: str = "cn14"
     width: Annotated[float, Field(ge=MIN_MULTIPLIER, le=MAX_MULTIPLIER)] = 1.0
     pyramid_pooling: bool = False
     auxiliary: bool = True
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    architecture: dict[str, Any] | None = None
 
     @field_validator("variant")
     @classmethod
@@ -26,6 +31,15 @@ class NetworkOptions(Options):
             raise ValueError(f"no network is called '{name}'; known: {', '.join(VARIANTS)}")
         return name
 
+    @field_validator("architecture")
+    @classmethod
+    def _alone(cls, architecture: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+        if architecture is not None:
+            for name in ("variant", "width", "pyramid_pooling"):
+                if name in info.data and info.data[name] != cls.model_fields[name].default:
+                    raise ValueError(f"describes the whole network; leave out '{name}'")
+        return architecture
+
     @model_validator(mode="after")
     def _buildable(self) -> NetworkOptions:
         self.spec(num_classes=1)
@@ -33,6 +47,9 @@ class NetworkOptions(Options):
 
     def spec(self, num_classes: int) -> ContextNetSpec:
         """Describe the network for a number of classes."""
+        if self.architecture is not None:
+            described = ContextNetSpec.from_json(self.architecture)
+            return replace(described, num_classes=num_classes, auxiliary=self.auxiliary, dropout=self.dropout)
         return variant(
             self.variant,
             num_classes,
