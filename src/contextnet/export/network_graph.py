@@ -88,7 +88,7 @@ def _bottleneck(layers: Layers, name: str, features: str, width_in: int, block: 
     out = layers.conv_unit(features, f"{name}.expand")
     out = layers.conv_unit(out, f"{name}.depthwise", stride=block.stride, depthwise=True)
     out = layers.conv_unit(out, f"{name}.project", activation=False)
-    return layers.add(features, out, name) if block.stride == 1 and block.width == width_in else out
+    return layers.add(features, out, name) if block.adds_input(width_in) else out
 
 
 def _detail_branch(layers: Layers, name: str, branch: DetailBranchSpec, image: str) -> str:

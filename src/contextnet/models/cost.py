@@ -40,14 +40,15 @@ def measure_cost(spec: ContextNetSpec, size_hw: tuple[int, int]) -> NetworkCost:
         image = torch.empty((1, 3, *size_hw))
     folded = fold_batch_norm(network)
     return NetworkCost(
-        _count_parameters(network),
-        _count_parameters(folded),
+        count_parameters(network),
+        count_parameters(folded),
         count_macs(folded, image),
         peak_activation_bytes(folded, image),
     )
 
 
-def _count_parameters(network: ContextNet) -> int:
+def count_parameters(network: ContextNet) -> int:
+    """Count the parameters of a network, batch norm's included and the auxiliary classifier's not."""
     return sum(p.numel() for n, p in network.named_parameters() if not n.startswith("auxiliary."))
 
 

@@ -28,6 +28,7 @@ LEAST_SHARE = 0.1
 """So much of a group stays, however small its sums: a group that is gone is a branch that is cut."""
 
 _EPSILON = nn.BatchNorm2d(1).eps
+_TINY = 1e-12
 
 Norms = Mapping[str, NDArray[np.float64]]
 """By a group's name, its channels' sums."""
@@ -65,12 +66,14 @@ class WidthLadder:
     """All the ways from the whole network to the smallest one: a width for every group at each severity.
 
     ``multiple`` is what widths are rounded to, where the group was as wide: engines compute some widths faster.
+    ``prices`` say what a channel of each group costs; where all channels compete, the expensive ones go first.
     """
 
     groups: Sequence[ChannelGroup]
     norms: Norms
     scope: Scope = "local"
     multiple: int = 1
+    prices: Mapping[str, float] | None = None
 
     def widths(self, severity: float) -> dict[str, int]:
         """Give the widths when so much (0..1) is asked to go: of each group, or of all channels together."""
@@ -80,17 +83,22 @@ class WidthLadder:
             if group.share_of is not None:
                 continue
             if self.scope == "global":
-                wanted = int((_relative(self.norms[group.name]) > threshold).sum())
+                wanted = int((self._worth(group.name) > threshold).sum())
             else:
                 wanted = round(group.width * (1 - severity))
             widths[group.name] = self._rounded(max(wanted, 1), group.width)
         return with_shares(self.groups, widths)
 
     def _threshold(self, severity: float) -> float:
-        relative = [_relative(self.norms[group.name]) for group in self.groups if group.share_of is None]
-        pooled = np.sort(np.concatenate(relative))
+        worths = [self._worth(group.name) for group in self.groups if group.share_of is None]
+        pooled = np.sort(np.concatenate(worths))
         removed = min(len(pooled) - 1, round(severity * len(pooled)) - 1)
         return -1.0 if removed < 0 else float(pooled[removed])
+
+    def _worth(self, name: str) -> NDArray[np.float64]:
+        """Give what each channel of a group is worth: its sum over the mean of them, a unit of its price."""
+        worths = self.norms[name] / max(float(self.norms[name].mean()), _TINY)
+        return worths if self.prices is None else worths / max(self.prices[name], _TINY)
 
     def _rounded(self, wanted: int, width: int) -> int:
         least = max(1, round(LEAST_SHARE * width))
@@ -106,7 +114,3 @@ def with_shares(groups: Sequence[ChannelGroup], widths: Mapping[str, int]) -> di
             of, parts = group.share_of
             shares[group.name] = max(1, widths[of] // parts)
     return {**widths, **shares}
-
-
-def _relative(norms: NDArray[np.float64]) -> NDArray[np.float64]:
-    return norms / max(float(norms.mean()), 1e-12)

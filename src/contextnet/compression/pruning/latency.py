@@ -1,0 +1,105 @@
+"""What a network costs in time on this machine: as a whole, layer by layer, and as predicted for other widths."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contextnet.compression.pruning.groups import ChannelGroup, channel_groups
+from contextnet.export.deployment import model_of
+from contextnet.export.network_graph import NETWORK_SCORES, network_graph
+from contextnet.models.storage import Weights
+from contextnet.runtime.engines.opening import open_engine
+from contextnet.runtime.engines.openvino import layer_times_ms
+from contextnet.runtime.onnx_file import OnnxFile, write_onnx_file
+from contextnet.spec import ContextNetSpec
+
+WARM_UP_RUNS, RUNS = 5, 31
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How latency is measured: image size, engine, and what it computes in, None for the engine's own choice."""
+
+    size_hw: tuple[int, int] = (1024, 2048)
+    engine: str = "openvino"
+    precision: str | None = None
+    threads: int | None = None
+
+    def measure_ms(self, weights: Weights) -> float:
+        """Time a network from a uint8 image in memory to its scores, one call at a time, and give the median."""
+        image, times_s = self._image(), []
+        with TemporaryDirectory(prefix="contextnet-") as folder:
+            path = Path(folder) / "network.onnx"
+            write_onnx_file(path, _float_model(weights))
+            opened = open_engine(path, engine=self.engine, precision=self.precision, threads=self.threads)
+            with closing(opened.engine) as engine:
+                for _ in range(WARM_UP_RUNS + RUNS):
+                    began_s = time.perf_counter()
+                    engine.submit(image).scores()
+                    times_s.append(time.perf_counter() - began_s)
+        return 1000 * median(times_s[WARM_UP_RUNS:])
+
+    def model(self, weights: Weights) -> LatencyModel:
+        """Time every layer in OpenVINO, and the whole network in the engine that counts."""
+        layers = layer_times_ms(
+            _float_model(weights), self._image(), RUNS, precision=self.precision, threads=self.threads
+        )
+        units = {unit: layers.pop(unit, 0.0) for unit in _units(weights.spec) if unit != "classifier"}
+        units["classifier"] = layers.pop(NETWORK_SCORES, 0.0) + layers.pop("classifier", 0.0)
+        model = LatencyModel(weights.spec, units, sum(layers.values()))
+        whole = {group.name: group.width for group in channel_groups(weights.spec)}
+        return replace(model, scale=self.measure_ms(weights) / model.predict_ms(whole))
+
+    def _image(self) -> NDArray[np.uint8]:
+        return np.random.default_rng(0).integers(0, 256, (1, *self.size_hw, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class LatencyModel:
+    """The milliseconds that a network's layers take, scaled to other widths.
+
+    ``unit_ms`` are those of every convolution unit, by its name, ``rest_ms`` what is no convolution's. A convolution's
+    time is taken to go with its multiply-adds; ``scale`` corrects for what that leaves out.
+    """
+
+    spec: ContextNetSpec
+    unit_ms: Mapping[str, float]
+    rest_ms: float
+    scale: float = 1.0
+
+    def predict_ms(self, widths: Mapping[str, int]) -> float:
+        """Give the milliseconds of a network with these widths of its groups."""
+        share = dict.fromkeys(self.unit_ms, 1.0)
+        for group in channel_groups(self.spec):
+            for unit in _units_of(group):
+                share[unit] = share.get(unit, 1.0) * widths[group.name] / group.width
+        return self.scale * (self.rest_ms + sum(ms * share[unit] for unit, ms in self.unit_ms.items()))
+
+    def channel_ms(self) -> dict[str, float]:
+        """Give what one channel of each group costs: in the layers that make it, that pass it on, and that read it."""
+        prices = {}
+        for group in channel_groups(self.spec):
+            prices[group.name] = self.scale * sum(self.unit_ms.get(u, 0.0) for u in _units_of(group)) / group.width
+        return prices
+
+
+def _units_of(group: ChannelGroup) -> list[str]:
+    """Name the units whose time goes with a group's width; one that is in several groups goes with all of them."""
+    return [*group.filters, *group.depthwise, *(reader.removesuffix(".conv") for reader, _ in group.readers)]
+
+
+def _units(spec: ContextNetSpec) -> list[str]:
+    return list(dict.fromkeys(unit for group in channel_groups(spec) for unit in _units_of(group)))
+
+
+def _float_model(weights: Weights) -> OnnxFile:
+    return model_of(weights, network_graph(weights.build()), "fp32")

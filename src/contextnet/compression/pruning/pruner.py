@@ -1,0 +1,164 @@
+"""From a network and a target to the smaller network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import torch
+
+from contextnet.compression.pruning.budget import fit_budget
+from contextnet.compression.pruning.groups import channel_groups
+from contextnet.compression.pruning.latency import Timing
+from contextnet.compression.pruning.ranking import (
+    Criterion,
+    Scope,
+    WidthLadder,
+    channel_norms,
+    strongest_channels,
+    with_shares,
+)
+from contextnet.compression.pruning.surgery import prune_channels, with_widths
+from contextnet.errors import CompressionError
+from contextnet.models.contextnet import ContextNet
+from contextnet.models.cost import count_macs, count_parameters
+from contextnet.models.storage import Weights
+from contextnet.spec import ContextNetSpec
+
+Unit = Literal["width", "params", "macs", "latency_ms"]
+
+PAPER_WIDTH = 128
+"""Maps that the classifiers of the paper's networks read; a network of width 1.5 has 192."""
+
+ATTEMPTS = 4
+LEAST_USE = 0.95
+"""A budget of time is met when it is kept, and so much of it is used."""
+
+MULTIPLES = (1, 8, 16)
+"""What widths are rounded to, to see what the engine's kernels like."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a network is pruned to: ``value`` times the paper's width, or at most so many of another unit.
+
+    ``params`` counts as ``contextnet info`` does, without the auxiliary classifier; ``macs`` are multiply-adds.
+    """
+
+    unit: Unit
+    value: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.unit}={self.value:g}" if self.unit in {"width", "latency_ms"} else f"{self.unit}={self.value:.0f}"
+        )
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """How channels are chosen, and for which images a network is counted and timed.
+
+    ``multiple`` is what widths are rounded to; None tries some where time is the target, and rounds not elsewhere.
+    """
+
+    scope: Scope = "local"
+    criterion: Criterion = "l1"
+    multiple: int | None = None
+    timing: Timing = field(default_factory=Timing)
+
+
+def parse_target(text: str) -> Target:
+    """Read ``params=490459``, ``macs=2e9``, ``latency_ms=20`` or ``width=0.75``; raises ``CompressionError``."""
+    unit, _, number = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = 0.0
+    if unit not in get_args(Unit) or not 0 < value < float("inf"):
+        raise CompressionError(f"target '{text}': give {', '.join(f'{u}=NUMBER' for u in get_args(Unit))}")
+    return Target(unit, value)  # type: ignore[arg-type]  # is one of them
+
+
+def width_of(spec: ContextNetSpec) -> float:
+    """Give a network's width in widths of the paper's, by the maps that its classifier reads."""
+    return channel_groups(spec)[-1].width / PAPER_WIDTH
+
+
+def prune_weights(weights: Weights, target: Target, name: str, options: PruneOptions) -> Weights:
+    """Prune a network to a target; the smaller one is called ``name``, and is not trained any further.
+
+    Raises ``CompressionError`` where the target is above what the network has, or below the smallest one.
+    """
+    if target.unit == "latency_ms":
+        return _prune_to_latency(weights, target.value, name, options)
+    spec = weights.spec
+    if target.unit == "width":
+        scaled = _scaled_widths(spec, target.value)
+        if options.scope == "local":
+            return _pruned(weights, scaled, name, options.criterion)
+        target = Target("params", _parameters(spec, scaled))
+    ladder = _ladder(weights, options, options.multiple or 1)
+    cost = _parameters if target.unit == "params" else _macs_at(options.timing.size_hw)
+    fit = fit_budget(ladder, lambda widths: cost(spec, widths), target.value)
+    return _pruned(weights, fit.widths, name, options.criterion)
+
+
+def _prune_to_latency(weights: Weights, target_ms: float, name: str, options: PruneOptions) -> Weights:
+    """Prune until the network, measured, keeps the budget: of the widths that do, those that leave the most maps.
+
+    What a prediction by layers leaves out is corrected by measuring what it led to.
+    """
+    timing = options.timing
+    model = timing.model(weights)
+    found: list[tuple[int, Weights]] = []
+    for multiple in MULTIPLES if options.multiple is None else (options.multiple,):
+        ladder = replace(_ladder(weights, options, multiple), prices=model.channel_ms())
+        budget_ms = target_ms
+        for _ in range(ATTEMPTS):
+            fit = fit_budget(ladder, model.predict_ms, budget_ms)
+            pruned = _pruned(weights, fit.widths, name, options.criterion)
+            measured_ms = timing.measure_ms(pruned)
+            if measured_ms <= target_ms:
+                found.append((sum(fit.widths.values()), pruned))
+            if LEAST_USE * target_ms <= measured_ms <= target_ms:
+                break
+            budget_ms *= (1 + LEAST_USE) / 2 * target_ms / measured_ms
+    if not found:
+        raise CompressionError(f"latency_ms={target_ms:g}: no network was found that keeps it; give more time")
+    return max(found, key=lambda candidate: candidate[0])[1]
+
+
+def _pruned(weights: Weights, widths: Mapping[str, int], name: str, criterion: Criterion) -> Weights:
+    kept = strongest_channels(channel_norms(weights.spec, weights.tensors, criterion), widths)
+    smaller = prune_channels(weights.spec, weights.tensors, kept, name)
+    return replace(weights, spec=smaller.spec, tensors=smaller.tensors)
+
+
+def _ladder(weights: Weights, options: PruneOptions, multiple: int) -> WidthLadder:
+    norms = channel_norms(weights.spec, weights.tensors, options.criterion)
+    return WidthLadder(channel_groups(weights.spec), norms, options.scope, multiple)
+
+
+def _scaled_widths(spec: ContextNetSpec, width: float) -> dict[str, int]:
+    """Give the widths of a network of another width, each group scaled alike."""
+    now = width_of(spec)
+    if width > now:
+        raise CompressionError(f"width={width:g}: '{spec.name}' has width {now:g}; give less")
+    groups = channel_groups(spec)
+    scaled = {g.name: max(1, round(g.width * width / now)) for g in groups if g.share_of is None}
+    return with_shares(groups, scaled)
+
+
+def _parameters(spec: ContextNetSpec, widths: Mapping[str, int]) -> int:
+    with torch.device("meta"):
+        return count_parameters(ContextNet(with_widths(spec, widths, spec.name)))
+
+
+def _macs_at(size_hw: tuple[int, int]) -> Callable[[ContextNetSpec, Mapping[str, int]], int]:
+    def macs(spec: ContextNetSpec, widths: Mapping[str, int]) -> int:
+        with torch.device("meta"):
+            network = ContextNet(with_widths(spec, widths, spec.name)).eval()
+            return count_macs(network, torch.empty((1, 3, *size_hw)))
+
+    return macs
