@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +18,14 @@ def camvid_root() -> Path:
     if not CAMVID_ROOT.is_dir():
         pytest.skip(f"CamVid is not at {CAMVID_ROOT}")
     return CAMVID_ROOT
+
+
+@pytest.fixture
+def hang_ups_heeded() -> Iterator[None]:
+    """Have SIGHUP do what it does by itself, here and in what is started: nohup, which may run the tests, ignores it."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

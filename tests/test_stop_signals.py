@@ -9,6 +9,9 @@ import pytest
 from contextnet.stop_signals import STOP_SIGNALS, ending_on_sigterm, heed_signals
 
 
+pytestmark = pytest.mark.usefixtures("hang_ups_heeded")
+
+
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
 

@@ -17,7 +17,10 @@ from pathlib import Path
 import av
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind"),
+    pytest.mark.usefixtures("hang_ups_heeded"),
+]
 
 PATIENCE_S = 30.0
 
