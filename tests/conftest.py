@@ -22,7 +22,7 @@ def camvid_root() -> Path:
 
 @pytest.fixture
 def hang_ups_heeded() -> Iterator[None]:
-    """Have SIGHUP do what it does by itself, here and in what is started: nohup, which may run the tests, ignores it."""
+    """Have SIGHUP do what it does by itself, here and in what is started: nohup, which may run tests, ignores it."""
     if sys.platform == "win32":
         yield
         return

@@ -8,7 +8,6 @@ import pytest
 
 from contextnet.stop_signals import STOP_SIGNALS, ending_on_sigterm, heed_signals
 
-
 pytestmark = pytest.mark.usefixtures("hang_ups_heeded")
 
 
