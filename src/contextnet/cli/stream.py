@@ -80,16 +80,12 @@ def stream(
     """
     from contextnet.runtime.segmenter import Segmenter
     from contextnet.streaming.arenas import share_arenas
-    from contextnet.streaming.sinks.choice import check_target
     from contextnet.streaming.sources.choice import SourceWishes, open_source
     from contextnet.streaming.stream import LabelStream
 
     share_arenas()
-    require_json_target(json_)
     targets = output or []
-    _require_distinct(source, targets, json_)
-    for target in targets:
-        check_target(target)
+    _require_places(source, targets, json_)
     wishes = SourceWishes(live, parse_size(size) if size else None, _rate(rate))
     with ExitStack() as stack, ExitStack() as unused:
         segmenter = stack.enter_context(Segmenter.load(weights, engine=engine, device=device, precision=precision))
@@ -195,8 +191,11 @@ def _rate(rate: float | None) -> Fraction | None:
     return None if rate is None else Fraction(rate).limit_denominator(1001)
 
 
-def _require_distinct(source: str, targets: Sequence[str], json_file: str | None) -> None:
-    """Refuse to write over what is read, and to write two things into one place."""
+def _require_places(source: str, targets: Sequence[str], json_file: str | None) -> None:
+    """Refuse what cannot be written, to write over what is read, and to write two things into one place."""
+    from contextnet.streaming.sinks.choice import check_target
+
+    require_json_target(json_file)
     written = [*targets, *([json_file] if json_file else [])]
     places = [target if "://" in target else os.path.realpath(target) for target in written]
     for target, place in zip(written, places, strict=True):
@@ -207,3 +206,5 @@ def _require_distinct(source: str, targets: Sequence[str], json_file: str | None
     for target in written:
         if Path(target).exists() and read.exists() and read.samefile(target):
             raise ContextNetError(f"{target}: is the source itself; give another output")
+    for target in targets:
+        check_target(target)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,11 +20,6 @@ from contextnet.errors import RunError
 from contextnet.recipes.catalogue import find_recipe
 
 if TYPE_CHECKING:
-    import torch
-
-    from contextnet.training.ranks import Ranks
-    from contextnet.training.recipe.recipe import Recipe
-    from contextnet.training.run_folder import RunFolder
     from contextnet.training.trainer import TrainingResult
 
 
@@ -56,6 +50,7 @@ def train(
     from contextnet.training.ranks import join_ranks
     from contextnet.training.recipe.recipe import read_recipe
     from contextnet.training.run_folder import check_run_folder
+    from contextnet.training.session import Display, train_in_folder
     from contextnet.training.tensorboard import require_tensorboard
 
     require_device(device)
@@ -68,58 +63,19 @@ def train(
         require_tensorboard()
     with join_ranks(device) as (ranks, place):
         console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True, quiet=not ranks.is_first)
-        result = _train(plan, folder, place, ranks, console, resume=resume, overwrite=overwrite)
+        result = train_in_folder(
+            plan,
+            folder,
+            place,
+            Display(console, lambda title: progress_bar(title, visible=ranks.is_first)),
+            command=shlex.join(["contextnet", *sys.argv[1:]]),
+            ranks=ranks,
+            resume=resume,
+            overwrite=overwrite,
+        )
     console.print(_closing_line(result, folder.best_weights))
     if result.stopped_by is not None:
         raise typer.Exit(128 + result.stopped_by)
-
-
-def _train(
-    plan: Recipe,
-    folder: RunFolder,
-    device: torch.device,
-    ranks: Ranks,
-    console: Console,
-    *,
-    resume: bool,
-    overwrite: bool,
-) -> TrainingResult:
-    """Read and check the data, make the folder ready, and train; in every process of a distributed run."""
-    from contextnet.data.verification import verify_split
-    from contextnet.stop_signals import ending_on_sigterm
-    from contextnet.training.checkpoint import Checkpoints
-    from contextnet.training.datasets import open_validation_data
-    from contextnet.training.logbook import Logbook
-    from contextnet.training.long_work import LongWork
-    from contextnet.training.messages import wait_for_all
-    from contextnet.training.preparation import prepare_split
-    from contextnet.training.run import resume_run, start_run
-    from contextnet.training.run_folder import prepare_run_folder
-    from contextnet.training.trainer import train as run_training
-
-    def show(title: str) -> AbstractContextManager[Callable[[int, int], None]]:
-        return progress_bar(title, visible=ranks.is_first)
-
-    with ending_on_sigterm():
-        split = prepare_split(plan.data, device, show, console.print, ranks)
-        validation, work = open_validation_data(plan.data), LongWork(ranks)
-        if ranks.is_first:
-            with show(f"checking {validation.name}") as progress:
-                verify_split(validation, work.reported(progress))
-        work.finish()
-    # What keeps a run from starting is said before the old one goes.
-    if resume:
-        checkpoints = Checkpoints(folder.root, plan.checkpoints.keep)
-        run = resume_run(plan, split, device, checkpoints, console.print, ranks)
-    else:
-        run = start_run(plan, split, device, ranks)
-    wait_for_all(ranks)
-    if ranks.is_first:
-        prepare_run_folder(folder.root, resume=resume, overwrite=overwrite)
-    wait_for_all(ranks)
-    with Logbook(folder.log if ranks.is_first else None, console) as logbook:
-        command = shlex.join(["contextnet", *sys.argv[1:]])
-        return run_training(run, split, validation, folder, logbook, command=command)
 
 
 def _override(key: str, value: str | None) -> Sequence[str]:

@@ -85,6 +85,15 @@ def width_of(spec: ContextNetSpec) -> float:
     return channel_groups(spec)[-1].width / PAPER_WIDTH
 
 
+def cost_of(weights: Weights, unit: Unit, timing: Timing) -> float:
+    """Give what a network costs in a unit; time is measured."""
+    if unit == "width":
+        return width_of(weights.spec)
+    if unit == "latency_ms":
+        return timing.measure_ms(weights)
+    return _parameters(weights.spec, {}) if unit == "params" else _macs_at(timing.size_hw)(weights.spec, {})
+
+
 def prune_weights(weights: Weights, target: Target, name: str, options: PruneOptions) -> Weights:
     """Prune a network to a target; the smaller one is called ``name``, and is not trained any further.
 

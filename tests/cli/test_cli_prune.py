@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cli.conftest import Shell
+from contextnet.compression.pruning.groups import channel_groups
+from contextnet.models.storage import read_weights
+from contextnet.spec import variant
+from training_data import tiny_recipe, write_pairs
+
+SMALL = ("--size", "64x128", "--precision", "fp32")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A recipe of a quarter of cn14 on a folder of pairs, an epoch at a time."""
+    write_pairs(tmp_path / "data")
+    network = {"variant": "cn14", "width": 1.0, "dropout": 0.1}
+    data = {"source": f"folder:{tmp_path / 'data'}"}
+    values = tiny_recipe(network=network, data=data).model_dump(mode="json")
+    values["network"].pop("architecture")
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def test_a_network_is_pruned_to_its_parameters_exported_and_run(shell: Shell, tmp_path: Path, pictures: Path) -> None:
+    words = ["cn14-camvid", "--target", "params=490459", "--steps-only", "--output", str(tmp_path / "out")]
+    code, out, err = shell("prune", *words, *SMALL, "--json", "-")
+    assert code == 0, err
+    facts = json.loads(out)
+    assert 0.99 * 490_459 <= facts["parameters"] <= 490_459
+    before, after = facts["rows"]
+    assert before["role"] == "before"
+    assert after["macs"] < 0.7 * before["macs"]
+    assert after["file_mb"] < 0.7 * before["file_mb"]
+    assert after["peak_activation_mb"] < before["peak_activation_mb"]
+    assert after["miou"] is None
+    weights = read_weights(Path(facts["path"]))
+    assert weights.spec.name == "cn14-camvid-pruned"
+    assert weights.training["pruned_to"] == "params=490459"
+    assert "miou" not in weights.training
+    model = tmp_path / "small.onnx"
+    code, _, err = shell("export", facts["path"], "--output", str(model), "--images", str(pictures))
+    assert code == 0, err
+    code, _, err = shell("predict", str(model), str(pictures), "--output", str(tmp_path / "labels"))
+    assert code == 0, err
+
+
+def test_a_target_is_reached_in_steps(shell: Shell, tmp_path: Path) -> None:
+    words = ["cn14-camvid", "--target", "params=300000", "--steps", "2", "--steps-only", "--output", str(tmp_path)]
+    code, out, err = shell("prune", *words, *SMALL, "--scope", "global", "--json", "-")
+    assert code == 0, err
+    counts = [row["parameters"] for row in json.loads(out)["rows"]]
+    assert counts[1] / counts[0] == pytest.approx(counts[2] / counts[1], rel=0.02)
+    assert counts[2] <= 300_000
+
+
+@pytest.mark.timeout(180)
+def test_a_chain_begins_wide_trains_in_between_and_is_gone_on_with(shell: Shell, tmp_path: Path, recipe: Path) -> None:
+    output = tmp_path / "out"
+    words = [str(recipe), "--schedule", "0.375,0.25", "--wide", "0.5", "--wide-epochs", "2", "--epochs", "1"]
+    command = ["prune", *words, "--direct", "--data", f"folder:{tmp_path / 'data'}", "--output", str(output), *SMALL]
+    code, out, err = shell(*command, "--json", "-")
+    assert code == 0, err
+    rows: list[dict[str, Any]] = json.loads(out)["rows"]
+    roles = ["before", "pruned to width=0.375", "pruned to width=0.25", "trained directly"]
+    assert [row["role"] for row in rows] == roles
+    assert all(0 <= row["miou"] <= 1 for row in rows)
+    assert rows[0]["parameters"] > rows[1]["parameters"] > rows[2]["parameters"] == rows[3]["parameters"]
+    assert json.loads(out)["path"] == rows[2]["path"], "the pruned network is the result"
+    pruned = read_weights(Path(rows[2]["path"]))
+    own = [group.width for group in channel_groups(variant("cn14", 3, width=0.25))]
+    assert all(abs(group.width - width) <= 1 for group, width in zip(channel_groups(pruned.spec), own, strict=True))
+    start = read_weights(output / "2-width-0.25" / "pruned.safetensors")
+    name = "context.head.conv.weight"
+    assert not start.tensors[name].equal(pruned.tensors[name]), "it was trained on"
+    resolved = yaml.safe_load((output / "2-width-0.25" / "run" / "recipe.yaml").read_text())
+    assert resolved["epochs"] == 1
+    assert yaml.safe_load((output / "direct" / "recipe.yaml").read_text())["epochs"] == 2 + 2 * 1
+    written = {path: path.stat().st_mtime_ns for path in output.rglob("best.safetensors")}
+    assert len(written) == 4
+    code, again, err = shell(*command, "--json", "-")
+    assert code == 0, err
+    assert [row["miou"] for row in json.loads(again)["rows"]] == [row["miou"] for row in rows]
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("best.safetensors")} == written
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "give --target UNIT=NUMBER or --schedule WIDTH,WIDTH, one of them"),
+        (["--target", "params=1", "--schedule", "1"], "one of them"),
+        (["--target", "bytes=1"], "target 'bytes=1': give width=NUMBER"),
+        (["--target", "params=900000"], "the network has 855819 already; give less"),
+        (["--target", "params=100"], "cannot be reached: the smallest network costs"),
+        (["--schedule", "1,1.5"], "each width has to be less than the one before"),
+        (["--schedule", "1.5,1"], "there is nothing to prune before a recipe is trained; give weights"),
+    ],
+)
+def test_what_cannot_be_pruned_is_told_in_a_sentence(
+    shell: Shell, tmp_path: Path, words: list[str], complaint: str
+) -> None:
+    code, _, err = shell("prune", "cn14-camvid", *words, "--steps-only", "--output", str(tmp_path / "out"), *SMALL)
+    assert code == 2
+    assert complaint in " ".join(err.split())
