@@ -136,3 +136,10 @@ def test_the_runs_colours_can_be_seen_on_either_background() -> None:
     assert len(SERIES_LIGHT) == len(SERIES_DARK) == len(set(SERIES_LIGHT)) == 8
     assert min(_contrast(color, "#ffffff") for color in SERIES_LIGHT) > 3
     assert min(_contrast(color, "#1c1e21") for color in SERIES_DARK) > 4.5
+
+
+def test_a_described_network_is_called_by_its_name(tmp_path: Path) -> None:
+    recipe = RECIPE.replace("{variant: cn14-160, width: 0.25, pyramid_pooling: false}", "{architecture: {name: small}}")
+    assert recipe != RECIPE
+    page = page_of(make_run(tmp_path / "run", LOG, recipe))
+    assert re.search(r"<th[^>]*>network</th><td>small</td>", page)

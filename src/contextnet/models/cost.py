@@ -40,15 +40,14 @@ def measure_cost(spec: ContextNetSpec, size_hw: tuple[int, int]) -> NetworkCost:
         image = torch.empty((1, 3, *size_hw))
     folded = fold_batch_norm(network)
     return NetworkCost(
-        count_parameters(network),
-        count_parameters(folded),
+        _count_parameters(network),
+        _count_parameters(folded),
         count_macs(folded, image),
         peak_activation_bytes(folded, image),
     )
 
 
-def count_parameters(network: ContextNet) -> int:
-    """Count the parameters of a network, batch norm's included and the auxiliary classifier's not."""
+def _count_parameters(network: ContextNet) -> int:
     return sum(p.numel() for n, p in network.named_parameters() if not n.startswith("auxiliary."))
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from contextnet.compression.pruning.groups import channel_groups
-from contextnet.compression.pruning.surgery import prune_channels
+from contextnet.compression.pruning.surgery import parameter_counter, prune_channels, with_widths
 from contextnet.errors import CompressionError
 from contextnet.models.contextnet import ContextNet, NetworkOutput
+from contextnet.models.cost import measure_cost
 from contextnet.spec import VARIANTS, ContextNetSpec, variant
 from lively_networks import lively_network, patches
 
@@ -150,3 +151,12 @@ def test_channels_that_cannot_be_kept_are_refused(kept: dict[str, list[int]], co
     spec = variant("cn14", 5, pyramid_pooling=True)
     with pytest.raises(CompressionError, match=complaint):
         prune_channels(spec, ContextNet(spec).state_dict(), kept, "smaller")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_parameters_are_counted_without_the_network(name: str) -> None:
+    spec = NETWORKS[name]
+    count = parameter_counter(spec)
+    assert count({}) == measure_cost(spec, (64, 64)).parameters
+    widths = {group: len(channels) for group, channels in random_choice(spec, 5).items()}
+    assert count(widths) == measure_cost(with_widths(spec, widths, "smaller"), (64, 64)).parameters

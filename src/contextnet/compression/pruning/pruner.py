@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
 
-from contextnet.compression.pruning.budget import fit_budget
+from contextnet.compression.pruning.budget import Cost, fit_budget
 from contextnet.compression.pruning.groups import channel_groups
 from contextnet.compression.pruning.latency import Timing
 from contextnet.compression.pruning.ranking import (
@@ -19,10 +19,10 @@ from contextnet.compression.pruning.ranking import (
     strongest_channels,
     with_shares,
 )
-from contextnet.compression.pruning.surgery import prune_channels, with_widths
+from contextnet.compression.pruning.surgery import parameter_counter, prune_channels, with_widths
 from contextnet.errors import CompressionError
 from contextnet.models.contextnet import ContextNet
-from contextnet.models.cost import count_macs, count_parameters
+from contextnet.models.cost import count_macs
 from contextnet.models.storage import Weights
 from contextnet.spec import ContextNetSpec
 
@@ -91,7 +91,7 @@ def cost_of(weights: Weights, unit: Unit, timing: Timing) -> float:
         return width_of(weights.spec)
     if unit == "latency_ms":
         return timing.measure_ms(weights)
-    return _parameters(weights.spec, {}) if unit == "params" else _macs_at(timing.size_hw)(weights.spec, {})
+    return _counter(weights.spec, unit, timing)({})
 
 
 def prune_weights(weights: Weights, target: Target, name: str, options: PruneOptions) -> Weights:
@@ -106,10 +106,9 @@ def prune_weights(weights: Weights, target: Target, name: str, options: PruneOpt
         scaled = _scaled_widths(spec, target.value)
         if options.scope == "local":
             return _pruned(weights, scaled, name, options.criterion)
-        target = Target("params", _parameters(spec, scaled))
+        target = Target("params", parameter_counter(spec)(scaled))
     ladder = _ladder(weights, options, options.multiple or 1)
-    cost = _parameters if target.unit == "params" else _macs_at(options.timing.size_hw)
-    fit = fit_budget(ladder, lambda widths: cost(spec, widths), target.value)
+    fit = fit_budget(ladder, _counter(spec, target.unit, options.timing), target.value)
     return _pruned(weights, fit.widths, name, options.criterion)
 
 
@@ -159,15 +158,14 @@ def _scaled_widths(spec: ContextNetSpec, width: float) -> dict[str, int]:
     return with_shares(groups, scaled)
 
 
-def _parameters(spec: ContextNetSpec, widths: Mapping[str, int]) -> int:
-    with torch.device("meta"):
-        return count_parameters(ContextNet(with_widths(spec, widths, spec.name)))
+def _counter(spec: ContextNetSpec, unit: Unit, timing: Timing) -> Cost:
+    """Give what counts the parameters or the multiply-adds of this network with other widths."""
+    if unit == "params":
+        return parameter_counter(spec)
 
-
-def _macs_at(size_hw: tuple[int, int]) -> Callable[[ContextNetSpec, Mapping[str, int]], int]:
-    def macs(spec: ContextNetSpec, widths: Mapping[str, int]) -> int:
+    def macs(widths: Mapping[str, int]) -> int:
         with torch.device("meta"):
             network = ContextNet(with_widths(spec, widths, spec.name)).eval()
-            return count_macs(network, torch.empty((1, 3, *size_hw)))
+            return count_macs(network, torch.empty((1, 3, *timing.size_hw)))
 
     return macs
