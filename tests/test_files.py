@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from contextnet.errors import ContextNetError
-from contextnet.files import try_to_write, write_json, write_text
+from contextnet.files import is_no_place_for_files, try_to_write, write_json, write_text
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and links of another kind")
 
@@ -48,6 +48,14 @@ def test_a_descriptor_keeps_its_file(tmp_path: Path) -> None:
     with (tmp_path / "a.txt").open("w+") as file:
         write_text(Path(f"/dev/fd/{file.fileno()}"), "words")
         assert file.read() == "words"
+
+
+@pytest.mark.parametrize(
+    ("path", "is_none"),
+    [("/dev/stdout", True), ("/dev/fd/1", True), ("/proc/self/fd/1", True), ("/dev/shm/a.json", False)],
+)
+def test_memory_is_a_place_for_files_and_a_descriptor_is_none(path: str, is_none: bool) -> None:
+    assert is_no_place_for_files(Path(path)) is is_none
 
 
 def test_trying_to_write_leaves_nothing(tmp_path: Path) -> None:

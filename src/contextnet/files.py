@@ -23,6 +23,7 @@ _REMEDIES = {
     errno.ENOENT: "make the folder first",
 }
 _TOKEN_BYTES = 4
+_STANDARD_STREAMS = {("dev", name) for name in ("stdin", "stdout", "stderr")}
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -46,7 +47,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 def is_no_place_for_files(path: Path) -> bool:
     """Tell whether another file must not take this path's place: a device, a pipe, or a descriptor of a process."""
-    return (path.exists() and not path.is_file()) or path.absolute().parts[1:2] in {("dev",), ("proc",)}
+    parts = path.absolute().parts[1:]
+    is_descriptor = parts[:1] == ("proc",) or parts[:2] == ("dev", "fd") or parts in _STANDARD_STREAMS
+    return is_descriptor or (path.exists() and not path.is_file())
 
 
 def try_to_write(path: Path) -> None:

@@ -52,6 +52,16 @@ def test_a_network_is_pruned_to_its_parameters_exported_and_run(shell: Shell, tm
     assert code == 0, err
 
 
+def test_a_folder_of_another_chain_is_not_taken_for_ones_own(shell: Shell, tmp_path: Path) -> None:
+    words = ["--target", "params=300000", "--steps-only", "--output", str(tmp_path), *SMALL]
+    assert shell("prune", "cn14-camvid", *words)[0] == 0
+    assert shell("prune", "cn14-camvid", *words)[0] == 0, "the same chain goes on"
+    for other in (["cn14-synthetic"], ["cn14-camvid", "--scope", "global"]):
+        code, _, err = shell("prune", *other, *words)
+        assert code == 2
+        assert "was pruned from another network, or otherwise; give another folder" in " ".join(err.split())
+
+
 def test_a_target_is_reached_in_steps(shell: Shell, tmp_path: Path) -> None:
     words = ["cn14-camvid", "--target", "params=300000", "--steps", "2", "--steps-only", "--output", str(tmp_path)]
     code, out, err = shell("prune", *words, *SMALL, "--scope", "global", "--json", "-")

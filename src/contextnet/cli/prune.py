@@ -26,9 +26,8 @@ from contextnet.cli.options import (
 from contextnet.cli.progress import progress_bar
 from contextnet.errors import CompressionError
 from contextnet.recipes.catalogue import find_recipe
+from contextnet.runtime.engines.choice import WEIGHTS_SUFFIX
 from contextnet.weights.catalogue import find_weights
-
-WEIGHTS_SUFFIX = ".safetensors"
 
 if TYPE_CHECKING:
     from contextnet.cli.prune_training import Trainings

@@ -4,9 +4,11 @@ that was interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from contextnet.compression.pruning.pruner import PruneOptions, Target, prune_weights
 from contextnet.errors import CompressionError
@@ -47,26 +49,25 @@ def prune_in_steps(
     """Prune the network in ``start`` to one target after the other; what each step leaves lies in ``folder``.
 
     ``name`` is what the networks are called, with the target of each behind it, but for the last. Without ``fine_tune``
-    they are not trained. Steps that lie in the folder already are not made again. Raises ``CompressionError`` for
-    targets that are not smaller from one to the next, and what ``fine_tune`` raises.
+    they are not trained. Steps that lie in the folder already are not made again. Raises ``CompressionError`` where
+    those came from another network or were chosen otherwise, and what ``prune_weights`` and ``fine_tune`` raise.
     """
     steps: list[ChainStep] = []
     previous = start
     for number, target in enumerate(targets, start=1):
-        place = folder / f"{number}-{target.unit}-{target.value:.10g}"
+        place = folder / f"{number}-{target.slug}"
         pruned = place / "pruned.safetensors"
-        is_last = number == len(targets)
+        origin = _origin(previous, target, options)
         if not pruned.is_file():
             place.mkdir(parents=True, exist_ok=True)
             say(f"step {number} of {len(targets)}: {target}")
-            smaller = prune_weights(
-                read_weights(previous),
-                target,
-                name if is_last else f"{name}-{target.unit}-{target.value:.10g}",
-                options,
-            )
-            write_weights(pruned, replace(smaller, training=_origin(smaller, previous, target)))
-        tuned = fine_tune(read_weights(pruned), pruned, place / "run") if fine_tune else None
+            called = name if number == len(targets) else f"{name}-{target.slug}"
+            smaller = prune_weights(read_weights(previous), target, called, options)
+            write_weights(pruned, replace(smaller, training=_kept(smaller.training) | origin))
+        weights = read_weights(pruned)
+        if any(weights.training.get(key) != value for key, value in origin.items()):
+            raise CompressionError(f"{pruned}: was pruned from another network, or otherwise; give another folder")
+        tuned = fine_tune(weights, pruned, place / "run") if fine_tune else None
         steps.append(ChainStep(target, pruned, tuned))
         previous = steps[-1].weights
     return tuple(steps)
@@ -83,7 +84,18 @@ def between(start: float, target: Target, steps: int) -> tuple[Target, ...]:
     return (*(replace(target, value=start * factor**number) for number in range(1, steps)), target)
 
 
-def _origin(weights: Weights, source: Path, target: Target) -> dict[str, object]:
-    """Say how a pruned network came to be; the score of the one before is not its own."""
-    training = {key: value for key, value in weights.training.items() if key not in {"miou", "command"}}
-    return {**training, "pruned_from": source.stem, "pruned_to": str(target)}
+def _origin(source: Path, target: Target, options: PruneOptions) -> dict[str, object]:
+    """Say how a pruned network came to be."""
+    with source.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "pruned_from": source.stem,
+        "pruned_from_sha256": checksum,
+        "pruned_to": str(target),
+        "pruned_by": f"{options.scope} {options.criterion}",
+    }
+
+
+def _kept(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not the pruned network's own: the score of the one before, and the command that trained it."""
+    return {key: value for key, value in training.items() if key not in {"miou", "command"}}

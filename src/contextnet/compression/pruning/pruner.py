@@ -50,9 +50,13 @@ class Target:
     value: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.unit}={self.value:g}" if self.unit in {"width", "latency_ms"} else f"{self.unit}={self.value:.0f}"
-        )
+        digits = "g" if self.unit in {"width", "latency_ms"} else ".0f"
+        return f"{self.unit}={self.value:{digits}}"
+
+    @property
+    def slug(self) -> str:
+        """The target as a part of a file's name."""
+        return f"{self.unit}-{self.value:.10g}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ def cost_of(weights: Weights, unit: Unit, timing: Timing) -> float:
 def prune_weights(weights: Weights, target: Target, name: str, options: PruneOptions) -> Weights:
     """Prune a network to a target; the smaller one is called ``name``, and is not trained any further.
 
-    Raises ``CompressionError`` where the target is above what the network has, or below the smallest one.
+    One that keeps a budget already stays whole. Raises ``CompressionError`` for a width above the network's, and where
+    the smallest network costs more than the target.
     """
     if target.unit == "latency_ms":
         return _prune_to_latency(weights, target.value, name, options)
