@@ -88,10 +88,12 @@ class Prepare:
         )
 
 
-def test_processes_of_a_machine_share_one_file_that_goes_with_them(root: Path, scratch: Path, tmp_path: Path) -> None:
+def test_processes_of_a_machine_share_one_file_that_goes_with_them(root: Path) -> None:
     alone = prepare_split(options_of(root), CPU, silent, pytest.fail)
-    (tmp_path / "results").mkdir()
-    ended = run_ranks(Prepare(root), 2, tmp_path / "results")
+    # Not this process's own temporary folder: the fork server's socket lies there, and its address must be short.
+    for folder in ("scratch", "results"):
+        (root / folder).mkdir()
+    ended = run_ranks(Prepare(root), 2, root / "results")
     assert [process.code for process in ended] == [0, 0], ended[1].errors
     assert [process.result for process in ended] == [(3, int(alone.images[2].sum()), [])] * 2
 
