@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contextnet.compression.post_training import quantize_weights
+from contextnet.compression.post_training import deploy_int8
 from contextnet.export.deployment import Deployment, Target, deploy, model_of, source_labels
 from contextnet.export.network_graph import network_graph
 from contextnet.export.parity import Image
@@ -54,15 +54,13 @@ def ship(name: str, data: str) -> None:
     network = weights.build()
     samples = samples_of_data(data, weights.labels, calibrates=True)
     assert samples.calibration is not None
-    quantized = quantize_weights(weights, samples)
-    models = {
-        name: model_of(weights, network_graph(network), "fp32"),
-        f"{name}-int8": model_of(weights, quantized.network, "int8", quantized.to_json()),
-    }
-    exact, small = (
-        deploy(model, network, Target(path.with_name(f"{stem}.onnx"), "onnx"), samples.compared)
-        for stem, model in models.items()
+    exact = deploy(
+        model_of(weights, network_graph(network), "fp32"),
+        network,
+        Target(path.with_suffix(".onnx"), "onnx"),
+        samples.compared,
     )
+    quantized, small = deploy_int8(weights, samples, Target(path.with_name(f"{name}-int8.onnx"), "onnx"))
     section = SECTION.format(
         name=name,
         val=samples.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -81,6 +82,12 @@ def leftovers(folder: Path, pattern: str) -> tuple[Path, ...]:
     A file that is being written looks the same, so that only the folder's one writer may remove them.
     """
     return tuple(sorted(folder.glob(f".{pattern}.{'[0-9a-f]' * 2 * _TOKEN_BYTES}.tmp")))
+
+
+def file_checksum(path: Path) -> str:
+    """Give the SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, values: Any) -> None:

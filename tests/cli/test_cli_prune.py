@@ -16,6 +16,11 @@ from training_data import tiny_recipe, write_pairs
 SMALL = ("--size", "64x128", "--precision", "fp32")
 
 
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contextnet.benchmark.side_by_side.TURN_S", 0.02)
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A recipe of a quarter of cn14 on a folder of pairs, an epoch at a time."""
@@ -39,12 +44,19 @@ def test_a_network_is_pruned_to_its_parameters_exported_and_run(shell: Shell, tm
     assert before["role"] == "before"
     assert after["macs"] < 0.7 * before["macs"]
     assert after["file_mb"] < 0.7 * before["file_mb"]
-    assert after["peak_activation_mb"] < before["peak_activation_mb"]
+    assert after["memory_mb"] > 50, "all of a process"
+    assert before["epochs"] == after["epochs"] == 120, "those of the shipped weights"
+    assert after["latency_ms"] > 0
     assert after["miou"] is None
     weights = read_weights(Path(facts["path"]))
     assert weights.spec.name == "cn14-camvid-pruned"
     assert weights.training["pruned_to"] == "params=490459"
     assert "miou" not in weights.training
+    kept = read_weights(tmp_path / "out" / "cn14-camvid-pruned.safetensors")
+    assert kept.spec == weights.spec
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert f"| {facts['parameters']:,} |" in report
+    assert "mIoU" not in report
     model = tmp_path / "small.onnx"
     code, _, err = shell("export", facts["path"], "--output", str(model), "--images", str(pictures))
     assert code == 0, err
@@ -101,6 +113,47 @@ def test_a_chain_begins_wide_trains_in_between_and_is_gone_on_with(shell: Shell,
     assert {path: path.stat().st_mtime_ns for path in output.rglob("best.safetensors")} == written
 
 
+@pytest.mark.timeout(300)
+def test_int8_forms_stand_beside_their_networks(
+    shell: Shell, tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contextnet.compression.post_training.MAX_MIOU_DROP", 1.0)  # networks of two epochs are brittle
+    output = tmp_path / "out"
+    words = [str(recipe), "--schedule", "0.25", "--wide", "0.375", "--wide-epochs", "2", "--epochs", "1", "--int8"]
+    data = ["--data", f"folder:{tmp_path / 'data'}"]
+    command = ["prune", *words, "--int8-epochs", "1", *data, "--output", str(output), *SMALL]
+    code, out, err = shell(*command, "--json", "-")
+    assert code == 0, err
+    rows: list[dict[str, Any]] = json.loads(out)["rows"]
+    assert [(row["role"], row["epochs"]) for row in rows] == [
+        ("before", 2),
+        ("pruned to width=0.25", 3),
+        ("before, INT8", 2),
+        ("pruned to width=0.25, INT8", 3),
+        ("pruned to width=0.25, trained for INT8", 4),
+    ]
+    assert [row["precision"].startswith("int8") for row in rows] == [False, False, True, True, True]
+    for row in rows[2:]:
+        float_row = next(other for other in rows if other["role"] == row["role"].partition(",")[0])
+        assert row["parameters"] == float_row["parameters"]
+        assert row["file_mb"] < float_row["file_mb"]
+    resolved = yaml.safe_load((output / "int8" / "width-0.25-run" / "recipe.yaml").read_text())
+    assert resolved["quantization_aware"]
+    assert resolved["optimizer"]["learning_rate"] == pytest.approx(
+        0.1 * yaml.safe_load(recipe.read_text())["optimizer"]["learning_rate"]
+    )
+    best = max(rows[3:], key=lambda row: row["miou"])
+    names = sorted(path.name for path in output.iterdir() if path.is_file())
+    assert names == ["report.json", "report.md", "report.svg", "tiny-pruned-int8.onnx", "tiny-pruned.safetensors"]
+    assert (output / "tiny-pruned-int8.onnx").read_bytes() == Path(best["path"]).read_bytes()
+    code, out, _ = shell("evaluate", best["path"], f"folder:{tmp_path / 'data'}", "--json", "-")
+    assert json.loads(out)["miou"] == best["miou"], "as it is scored alone"
+    written = {path: path.stat().st_mtime_ns for path in (output / "int8").rglob("*.onnx")}
+    assert len(written) == 3
+    assert shell(*command)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in written} == written, "not made again"
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -110,6 +163,8 @@ def test_a_chain_begins_wide_trains_in_between_and_is_gone_on_with(shell: Shell,
         (["--target", "params=900000"], "the network has 855819 already; give less"),
         (["--target", "params=100"], "cannot be reached: the smallest network costs"),
         (["--schedule", "1,1.5"], "each width has to be less than the one before"),
+        (["--target", "params=300000", "--direct"], "--direct trains, and --steps-only does not; give one of them"),
+        (["--target", "params=300000", "--int8"], "--int8 needs --data KIND:ROOT"),
         (["--schedule", "1.5,1"], "there is nothing to prune before a recipe is trained; give weights"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +20,7 @@ from contextnet.cli.options import (
     EngineDevice,
     JsonFile,
     Precision,
+    override,
     parse_size,
     require_device,
     require_json_target,
@@ -106,10 +106,7 @@ def training(
 
     require_device(device)
     require_json_target(json_)
-    overrides = list(set_ or [])
-    if data:
-        overrides.append(f"data.source={json.dumps(data)}")
-    plan = read_recipe(find_recipe(recipe), overrides)
+    plan = read_recipe(find_recipe(recipe), [*(set_ or []), *override("data.source", data)])
     place, console = torch.device(device), Console(stderr=True)
     if data:
         split = prepare_split(plan.data, place, progress_bar, console.print)

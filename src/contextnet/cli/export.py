@@ -48,7 +48,7 @@ def export(
     The file is compared with its source on the images given, or on drawn streets, and kept only if the labels agree.
     """
     require_torch("export", extra="export")
-    from contextnet.compression.post_training import quantize_weights
+    from contextnet.compression.post_training import deploy_int8
     from contextnet.export.deployment import FORMATS, Target, deploy, model_of, require_target
     from contextnet.export.network_graph import network_graph
     from contextnet.models.storage import read_weights
@@ -59,17 +59,16 @@ def export(
     require_target(target)
     weights_read = read_weights(source)
     samples = _samples(images, data, weights_read.labels, precision)
-    network = weights_read.build()
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    console.print(f"comparing with {weights} on {len(samples.compared)} images of {samples.name}")
     quantized = None
     if samples.calibration is not None:
         console.print(f"quantizing, calibrated on {len(samples.calibration)} images")
-        quantized = quantize_weights(weights_read, samples)
-        model = model_of(weights_read, quantized.network, precision, quantized.to_json())
+        quantized, deployment = deploy_int8(weights_read, samples, target)
     else:
+        network = weights_read.build()
         model = model_of(weights_read, network_graph(network, precision), precision)
-    console.print(f"comparing with {weights} on {len(samples.compared)} images of {samples.name}")
-    deployment = deploy(model, network, target, samples.compared)
+        deployment = deploy(model, network, target, samples.compared)
     if as_json:
         print(json.dumps(_facts(deployment, quantized, samples), indent=2))  # noqa: T201
     else:

@@ -18,3 +18,11 @@ def require_torch(command: str, extra: str = "train") -> None:
         raise MissingDependencyError(
             f"'contextnet {command}' needs PyTorch, which is not installed; pip install 'contextnet[{extra}]'"
         )
+
+
+def require_nncf(command: str) -> None:
+    """Raise ``MissingDependencyError`` when NNCF, which quantizes, is not installed."""
+    if find_spec("nncf") is None:
+        raise MissingDependencyError(
+            f"'contextnet {command}' needs nncf, which is not installed; pip install 'contextnet[export]'"
+        )

@@ -36,6 +36,11 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
+def override(key: str, value: str | None) -> list[str]:
+    """Write an option's value as a change of one value of a recipe, as ``--set`` takes it; none where it is None."""
+    return [] if value is None else [f"{key}={json.dumps(value)}"]
+
+
 def require_device(device: str) -> None:
     """Raise ``ContextNetError`` when PyTorch has no such device; called before any work is done."""
     import torch

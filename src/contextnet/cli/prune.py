@@ -2,76 +2,58 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
-from typer import Argument, Option
 
-from contextnet.cli.optional import require_torch
+from contextnet.cli.optional import require_nncf, require_torch
 from contextnet.cli.options import (
     Device,
     JsonFile,
     Precision,
     emit_json,
+    override,
     parse_size,
     require_device,
     require_json_target,
 )
-from contextnet.cli.progress import progress_bar
+from contextnet.cli.prune_options import (
+    Changes,
+    Criterion,
+    Data,
+    Direct,
+    Epochs,
+    Int8,
+    Int8Epochs,
+    Multiple,
+    Output,
+    RecipeName,
+    Schedule,
+    Scope,
+    Size,
+    Split,
+    Start,
+    Steps,
+    StepsOnly,
+    TargetText,
+    TimedEngine,
+    Wide,
+    WideEpochs,
+)
+from contextnet.data.sources import open_data
 from contextnet.errors import CompressionError
 from contextnet.recipes.catalogue import find_recipe
 from contextnet.runtime.engines.choice import WEIGHTS_SUFFIX
 from contextnet.weights.catalogue import find_weights
 
 if TYPE_CHECKING:
+    from contextnet.benchmark.side_by_side import Candidate
     from contextnet.cli.prune_training import Trainings
-    from contextnet.compression.pruning.comparison import NetworkRow
     from contextnet.compression.pruning.latency import Timing
-    from contextnet.compression.pruning.pruner import PruneOptions, Target
-
-
-Start = Annotated[
-    str,
-    Argument(metavar="RECIPE|WEIGHTS", help="A shipped network or a weights file; with --schedule also a recipe."),
-]
-Output = Annotated[Path, Option(help="Folder for the networks of all steps; a chain that was begun there goes on.")]
-TargetText = Annotated[
-    str | None, Option(metavar="UNIT=NUMBER", help="params=490459, macs=2e9, latency_ms=20 or width=0.75.")
-]
-Schedule = Annotated[
-    str | None, Option(metavar="WIDTH,WIDTH", help="Widths to go through, in the paper's: 1.5,1.25,1.")
-]
-Steps = Annotated[int, Option(min=1, max=20, help="In how many steps of equal factors the target is reached.")]
-StepsOnly = Annotated[bool, Option("--steps-only", help="Prune without training in between.")]
-RecipeName = Annotated[
-    str | None, Option(help="The recipe to train by after each step; the one of the network's name if left out.")
-]
-Epochs = Annotated[int, Option(min=1, help="Epochs after each step.")]
-Wide = Annotated[float, Option(help="The width to begin with, where a recipe is given.")]
-WideEpochs = Annotated[int, Option(min=1, help="Epochs of that network.")]
-Direct = Annotated[
-    bool, Option("--direct", help="Train a network of the final size from scratch as well, for all epochs together.")
-]
-Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")]
-Data = Annotated[str | None, Option(metavar="KIND:ROOT", help="The data set to score on, and to train on.")]
-Split = Annotated[str, Option(help="The split to score on.")]
-Scope = Annotated[
-    Literal["local", "global"], Option(help="Cut all layers alike, or the weakest channels wherever they are.")
-]
-Criterion = Annotated[
-    Literal["l1", "l1-folded"], Option(help="Rank filters by their weights, or with batch norm folded in.")
-]
-Multiple = Annotated[
-    int | None, Option(min=1, max=64, help="Round widths to multiples; where time counts, some are tried.")
-]
-Size = Annotated[str, Option(metavar="HEIGHTxWIDTH", help="Image size for multiply-adds and time.")]
-TimedEngine = Annotated[str, Option(help="The engine that is timed: openvino or onnxruntime.")]
+    from contextnet.compression.pruning.pruner import Target
 
 
 def prune(
@@ -86,6 +68,8 @@ def prune(
     wide: Wide = 2.0,
     wide_epochs: WideEpochs = 60,
     direct: Direct = False,
+    int8: Int8 = False,
+    int8_epochs: Int8Epochs = 10,
     set_: Changes = None,
     data: Data = None,
     split: Split = "val",
@@ -100,62 +84,67 @@ def prune(
 ) -> None:
     """Make a network smaller by whole feature maps: to a width, or to a budget of parameters, multiply-adds or time.
 
-    What comes out is an ordinary network: it trains, exports, quantizes and runs like any other.
+    What comes out is an ordinary network: it trains, exports, quantizes and runs like any other. The output folder
+    keeps the networks of all steps, and a report that puts them side by side.
     """
     require_torch("prune", extra="export")
+    from contextnet.cli.prune_chain import Chain
+    from contextnet.cli.prune_report import Report, measure
     from contextnet.compression.pruning.latency import Timing
     from contextnet.compression.pruning.pruner import PruneOptions
 
     require_json_target(json_file)
+    _require_sense(direct=direct, steps_only=steps_only, int8=int8, data=data)
+    samples = None if data is None else open_data(data, split)
     timing = Timing(parse_size(size), engine, precision)
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     widths = _read_schedule(target, schedule)
-    changes = [*(set_ or []), *_data_override(data)]
+    changes = [*(set_ or []), *override("data.source", data)]
     trainings = None if steps_only else _trainings(recipe or start, changes, epochs, device, console)
-    if schedule is not None and not start.endswith(WEIGHTS_SUFFIX):
-        if trainings is None:
-            raise CompressionError("--steps-only: there is nothing to prune before a recipe is trained; give weights")
-        begin, spent = trainings.train_wide(wide, wide_epochs, output / "wide"), wide_epochs
-    else:
-        begin, spent = find_weights(start), 0
-    targets = widths or _targets(begin, target or "", steps, timing)
-    chain = _Chain(begin, targets, output, f"{Path(start).stem}-pruned", trainings, console)
-    files = chain.run(PruneOptions(scope, criterion, multiple, timing))
-    if direct and trainings is not None:
-        files.append(chain.train_directly(files[-1][1], spent + epochs * len(targets)))
-    rows = _measure(files, timing, data, split)
+    begin = _begin(start, output / "wide", trainings, wide, wide_epochs) if schedule else _given(find_weights(start))
+    targets = widths or _targets(begin.path, target or "", steps, timing)
+    chain = Chain(begin, targets, output, f"{Path(start).stem}-pruned", trainings, console)
+    candidates = chain.run(PruneOptions(scope, criterion, multiple, timing))
+    if direct:
+        candidates.append(chain.train_directly(candidates[-1]))
+    if int8 and data is not None:
+        candidates += chain.quantize(candidates[len(targets) :], candidates[: len(targets)], data, int8_epochs)
+    result = candidates[len(targets)]
+    rows = measure(candidates, timing, samples)
+    report = Report(rows, result.path, timing, samples.name if samples else None)
+    report.keep(output)
     if json_file:
-        emit_json({**rows[len(targets)].to_json(), "rows": [row.to_json() for row in rows]}, json_file)
+        emit_json(report.to_json(), json_file)
     if json_file != "-":
-        _print(rows, timing)
+        report.print()
 
 
-@dataclass(frozen=True)
-class _Chain:
-    """The steps from one network to the smallest, and where they lie."""
+def _require_sense(*, direct: bool, steps_only: bool, int8: bool, data: str | None) -> None:
+    """Raise ``ContextNetError`` for what could only fail in the end; called before any training."""
+    if direct and steps_only:
+        raise CompressionError("--direct trains, and --steps-only does not; give one of them")
+    if int8:
+        require_nncf("prune --int8")
+    if int8 and data is None:
+        raise CompressionError("--int8 needs --data KIND:ROOT: its train split calibrates, its val split judges")
 
-    begin: Path
-    targets: Sequence[Target]
-    output: Path
-    name: str
-    trainings: Trainings | None
-    console: Console
 
-    def run(self, options: PruneOptions) -> list[tuple[str, Path]]:
-        """Take all steps, and give each network's role and file, the one before them first."""
-        from contextnet.compression.pruning.chain import prune_in_steps
+def _begin(start: str, folder: Path, trainings: Trainings | None, width: float, epochs: int) -> Candidate:
+    """Give the network that a schedule starts from: given weights, or a wide one trained by a recipe."""
+    from contextnet.benchmark.side_by_side import Candidate
 
-        fine_tune = self.trainings.fine_tune if self.trainings else None
-        done = prune_in_steps(self.begin, self.targets, self.output, self.name, options, fine_tune, self.console.print)
-        return [("before", self.begin), *((f"pruned to {step.target}", step.weights) for step in done)]
+    if start.endswith(WEIGHTS_SUFFIX):
+        return _given(find_weights(start))
+    if trainings is None:
+        raise CompressionError("--steps-only: there is nothing to prune before a recipe is trained; give weights")
+    return Candidate("before", trainings.train_wide(width, epochs, folder), epochs)
 
-    def train_directly(self, pruned: Path, epochs: int) -> tuple[str, Path]:
-        """Train a network of the pruned one's size from scratch, and give its role and file."""
-        from contextnet.models.storage import read_weights
 
-        assert self.trainings is not None
-        spec = read_weights(pruned).spec
-        return "trained directly", self.trainings.train_directly(spec, epochs, self.output / "direct")
+def _given(path: Path) -> Candidate:
+    from contextnet.benchmark.side_by_side import Candidate
+    from contextnet.models.storage import read_weights
+
+    return Candidate("before", path, int(read_weights(path).training.get("epochs", 0)))
 
 
 def _read_schedule(target: str | None, schedule: str | None) -> Sequence[Target]:
@@ -189,43 +178,3 @@ def _trainings(recipe: str, overrides: Sequence[str], epochs: int, device: str, 
 
     require_device(device)
     return Trainings(find_recipe(recipe), overrides, epochs, torch.device(device), console)
-
-
-def _data_override(data: str | None) -> list[str]:
-    return [] if data is None else [f"data.source={json.dumps(data)}"]
-
-
-def _measure(files: Sequence[tuple[str, Path]], timing: Timing, data: str | None, split: str) -> list[NetworkRow]:
-    from contextnet.cli.evaluate import require_same_classes
-    from contextnet.compression.pruning.comparison import measure_row
-    from contextnet.data.sources import open_data
-    from contextnet.models.storage import read_weights
-
-    samples = None if data is None else open_data(data, split)
-    rows = []
-    for role, path in files:
-        if samples is not None:
-            require_same_classes(read_weights(path).labels, samples, str(path))
-        with progress_bar(f"measuring {role}") as progress:
-            rows.append(measure_row(role, path, timing, samples, progress))
-    return rows
-
-
-def _print(rows: Sequence[NetworkRow], timing: Timing) -> None:
-    size = "×".join(map(str, timing.size_hw))
-    table = Table("network", "parameters", "multiply-adds", "latency", "activations", "file", "mIoU", title=size)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in rows:
-        table.add_row(
-            row.role,
-            f"{row.parameters:,}",
-            f"{row.macs / 1e9:.2f} G",
-            f"{row.latency_ms:.1f} ms",
-            f"{row.peak_activation_mb:.0f} MB",
-            f"{row.file_mb:.2f} MB",
-            "–" if row.miou is None else f"{100 * row.miou:.1f} %",
-        )
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(table)
-    console.print(f"{rows[-1].path}")

@@ -14,12 +14,15 @@ import typer
 from rich.console import Console
 
 from contextnet.cli.progress import progress_bar
-from contextnet.models.storage import Weights
+from contextnet.models.storage import Weights, read_weights
 from contextnet.spec import ContextNetSpec
 from contextnet.training.recipe.recipe import parse_recipe
 from contextnet.training.recipe.values import read_values
 from contextnet.training.run_folder import RunFolder, check_run_folder
 from contextnet.training.session import Display, train_in_folder
+
+INT8_RATE = 0.1
+"""The learning rate of training for INT8, in those of the recipe."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,15 @@ class Trainings:
         """Train a network of the same size from scratch."""
         values = self._described(spec)
         return self._run({**values, "name": f"{values['name']}-direct", "epochs": epochs}, folder)
+
+    def tune_for_int8(self, path: Path, epochs: int, folder: Path) -> Path:
+        """Train a network on with INT8's rounding in the forward pass, at a tenth of the recipe's rate."""
+        values = self._described(read_weights(path).spec)
+        optimizer = parse_recipe(values, str(self.recipe)).optimizer
+        slow = {**optimizer.model_dump(), "learning_rate": INT8_RATE * optimizer.learning_rate}
+        schedule = {**values.get("schedule", {}), "warmup_steps": 0}
+        changes = {"init_from": str(path), "epochs": epochs, "quantization_aware": True}
+        return self._run({**values, **changes, "optimizer": slow, "schedule": schedule}, folder)
 
     def _values(self) -> dict[str, Any]:
         return read_values(self.recipe, self.overrides)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +12,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 from contextnet.cli.optional import require_torch
-from contextnet.cli.options import Device, require_device
+from contextnet.cli.options import Device, override, require_device
 from contextnet.cli.progress import progress_bar
 from contextnet.errors import RunError
 from contextnet.recipes.catalogue import find_recipe
@@ -54,7 +52,7 @@ def train(
     from contextnet.training.tensorboard import require_tensorboard
 
     require_device(device)
-    overrides = [*(set_ or []), *_override("data.source", data), *_override("init_from", init_from)]
+    overrides = [*(set_ or []), *override("data.source", data), *override("init_from", init_from)]
     if resume and any(override.partition("=")[0].strip() == "init_from" for override in overrides):
         raise RunError("--resume goes on with the weights of the run; give --init-from when a run is started")
     folder = check_run_folder(output, resume=resume, overwrite=overwrite)
@@ -76,10 +74,6 @@ def train(
     console.print(_closing_line(result, folder.best_weights))
     if result.stopped_by is not None:
         raise typer.Exit(128 + result.stopped_by)
-
-
-def _override(key: str, value: str | None) -> Sequence[str]:
-    return () if value is None else (f"{key}={json.dumps(value)}",)
 
 
 def _closing_line(result: TrainingResult, best_weights: Path) -> str:

@@ -7,21 +7,28 @@ bfloat16, is for ``contextnet.export.deployment`` to see.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from contextnet.compression.judges import AgreementJudge, MeanIouJudge, Runner
 from contextnet.compression.quantization import Quantized, quantize
-from contextnet.export.deployment import model_of, source_labels
+from contextnet.export.deployment import Deployment, Target, deploy, model_of, source_labels
 from contextnet.export.network_graph import network_graph
 from contextnet.export.parity import TOLERANCES, Image, Labeller
 from contextnet.export.samples import ExportSamples
-from contextnet.models.storage import Weights
+from contextnet.files import file_checksum
+from contextnet.models.storage import Weights, read_weights
 from contextnet.runtime.engines.openvino import open_engine
+from contextnet.runtime.onnx_file import read_onnx_file
 
 MAX_MIOU_DROP, MAX_DISAGREEMENT = 0.005, 1 - TOLERANCES["int8"]
 """What INT8 may cost: mIoU where there are masks, otherwise the share of pixels with another label."""
+
+_ORIGIN = "made_from_sha256"
 
 
 def quantize_weights(weights: Weights, samples: ExportSamples) -> Quantized:
@@ -40,6 +47,27 @@ def quantize_weights(weights: Weights, samples: ExportSamples) -> Quantized:
         return quantize(graph, samples.calibration, multiple, MeanIouJudge(samples.labelled, runner), MAX_MIOU_DROP)
     judge = AgreementJudge(samples.compared, source_labels(network, samples.compared), runner)
     return quantize(graph, samples.calibration, multiple, judge, MAX_DISAGREEMENT)
+
+
+def deploy_int8(weights: Weights, samples: ExportSamples, target: Target) -> tuple[Quantized, Deployment]:
+    """Quantize a network as ``quantize_weights`` does, and keep its model file as ``deploy`` does."""
+    quantized = quantize_weights(weights, samples)
+    model = model_of(weights, quantized.network, "int8", quantized.to_json())
+    return quantized, deploy(model, weights.build(), target, samples.compared)
+
+
+def keep_int8(source: Path, samples: ExportSamples, place: Path) -> None:
+    """Make the INT8 model file of a weights file in ``place``, unless it lies there already; raises as ``deploy_int8``.
+
+    The file says which weights it was made of.
+    """
+    checksum = file_checksum(source)
+    if place.is_file() and read_onnx_file(place).metadata.training.get(_ORIGIN) == checksum:
+        return
+    weights = read_weights(source)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    marked = replace(weights, training={**weights.training, _ORIGIN: checksum})
+    deploy_int8(marked, samples, Target(place, "onnx"))
 
 
 def _openvino_runner(weights: Weights) -> Runner:

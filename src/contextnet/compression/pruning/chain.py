@@ -4,7 +4,6 @@ that was interrupted.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from contextnet.compression.pruning.pruner import PruneOptions, Target, prune_weights
 from contextnet.errors import CompressionError
+from contextnet.files import file_checksum
 from contextnet.models.storage import Weights, read_weights, write_weights
 
 FineTune = Callable[[Weights, Path, Path], Path]
@@ -86,11 +86,9 @@ def between(start: float, target: Target, steps: int) -> tuple[Target, ...]:
 
 def _origin(source: Path, target: Target, options: PruneOptions) -> dict[str, object]:
     """Say how a pruned network came to be."""
-    with source.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "pruned_from": source.stem,
-        "pruned_from_sha256": checksum,
+        "pruned_from_sha256": file_checksum(source),
         "pruned_to": str(target),
         "pruned_by": f"{options.scope} {options.criterion}",
     }

@@ -36,10 +36,10 @@ class Timing:
 
     def measure_ms(self, weights: Weights) -> float:
         """Time a network from a uint8 image in memory to its scores, one call at a time, and give the median."""
-        image, times_s = self._image(), []
+        image, times_s = self.image(), []
         with TemporaryDirectory(prefix="contextnet-") as folder:
             path = Path(folder) / "network.onnx"
-            write_onnx_file(path, _float_model(weights))
+            write_float_model(path, weights)
             opened = open_engine(path, engine=self.engine, precision=self.precision, threads=self.threads)
             with closing(opened.engine) as engine:
                 for _ in range(WARM_UP_RUNS + RUNS):
@@ -51,7 +51,7 @@ class Timing:
     def model(self, weights: Weights) -> LatencyModel:
         """Time every layer in OpenVINO, and the whole network in the engine that counts."""
         layers = layer_times_ms(
-            _float_model(weights), self._image(), RUNS, precision=self.precision, threads=self.threads
+            _float_model(weights), self.image(), RUNS, precision=self.precision, threads=self.threads
         )
         units = {unit: layers.pop(unit, 0.0) for unit in _units(weights.spec) if unit != "classifier"}
         units["classifier"] = layers.pop(NETWORK_SCORES, 0.0) + layers.pop("classifier", 0.0)
@@ -59,7 +59,8 @@ class Timing:
         whole = {group.name: group.width for group in channel_groups(weights.spec)}
         return replace(model, scale=self.measure_ms(weights) / model.predict_ms(whole))
 
-    def _image(self) -> NDArray[np.uint8]:
+    def image(self) -> NDArray[np.uint8]:
+        """Make an image of the size, uint8 (1, H, W, 3), always the same."""
         return np.random.default_rng(0).integers(0, 256, (1, *self.size_hw, 3), np.uint8)
 
 
@@ -99,6 +100,11 @@ def _units_of(group: ChannelGroup) -> list[str]:
 
 def _units(spec: ContextNetSpec) -> list[str]:
     return list(dict.fromkeys(unit for group in channel_groups(spec) for unit in _units_of(group)))
+
+
+def write_float_model(path: Path, weights: Weights) -> None:
+    """Write the float32 model file of weights, to be timed: it is compared with nothing."""
+    write_onnx_file(path, _float_model(weights))
 
 
 def _float_model(weights: Weights) -> OnnxFile:
