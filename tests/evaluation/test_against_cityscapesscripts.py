@@ -19,18 +19,6 @@ SCENES = 48
 SEED = 20180511
 
 
-@pytest.fixture
-def reference(monkeypatch: pytest.MonkeyPatch) -> Any:
-    # The reference calls this by the name that NumPy 2.4 dropped.
-    monkeypatch.setattr(np, "in1d", np.isin, raising=False)
-    # It reads these when it is imported.
-    monkeypatch.delenv("CITYSCAPES_DATASET", raising=False)
-    monkeypatch.delenv("CITYSCAPES_EXPORT_DIR", raising=False)
-    from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
-
-    return evalPixelLevelSemanticLabeling
-
-
 def reference_scores(reference: Any, scenes: list[Scene], folder: Path) -> dict[str, Any]:
     predictions, truths = [], []
     for number, scene in enumerate(scenes):

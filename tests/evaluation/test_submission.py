@@ -26,18 +26,6 @@ def replay(scenes: list[Scene]) -> Replay:
     return Replay([scene.predicted for scene in scenes])
 
 
-@pytest.fixture
-def reference(monkeypatch: pytest.MonkeyPatch) -> Any:
-    # The reference calls this by the name that NumPy 2.4 dropped.
-    monkeypatch.setattr(np, "in1d", np.isin, raising=False)
-    # It reads these when it is imported.
-    monkeypatch.delenv("CITYSCAPES_DATASET", raising=False)
-    monkeypatch.delenv("CITYSCAPES_EXPORT_DIR", raising=False)
-    from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
-
-    return evalPixelLevelSemanticLabeling
-
-
 def test_the_server_finds_every_file_and_scores_it_as_we_do(reference: Any, tmp_path: Path) -> None:
     root, output = tmp_path / "cityscapes", tmp_path / "results"
     names = [str(root / "leftImg8bit/val" / stem.split("_")[0] / f"{stem}_leftImg8bit.png") for stem in STEMS]

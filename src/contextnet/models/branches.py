@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from torch import Tensor, nn
 
 from contextnet.models.blocks import Bottleneck, SeparableConv, conv_unit
 from contextnet.models.pyramid import PyramidPooling
 from contextnet.models.resize import downscale
-from contextnet.spec import ContextBranchSpec, DetailBranchSpec
+from contextnet.spec import BottleneckSpec, ContextBranchSpec, DetailBranchSpec, SeparableSpec
+
+_BlockSpec = TypeVar("_BlockSpec", BottleneckSpec, SeparableSpec)
 
 
 class ContextBranch(nn.Module):
@@ -17,12 +22,7 @@ class ContextBranch(nn.Module):
         super().__init__()
         self.scale = spec.scale
         self.stem = conv_unit(3, spec.stem, 3, stride=2)
-        blocks = []
-        width = spec.stem
-        for block in spec.blocks:
-            blocks.append(Bottleneck(width, block))
-            width = block.width
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks, width = _in_a_row(Bottleneck, spec.stem, spec.blocks)
         self.head = conv_unit(width, spec.head)
         self.pyramid = PyramidPooling(spec.head, spec.pyramid_bins) if spec.pyramid_bins else nn.Identity()
 
@@ -40,14 +40,20 @@ class DetailBranch(nn.Module):
         super().__init__()
         self.scale = spec.scale
         self.stem = conv_unit(3, spec.stem, 3, stride=2)
-        blocks = []
-        width = spec.stem
-        for block in spec.blocks:
-            blocks.append(SeparableConv(width, block))
-            width = block.width
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks, _ = _in_a_row(SeparableConv, spec.stem, spec.blocks)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map the full image (N, 3, H, W) to features (N, width, H / stride, W / stride)."""
         features: Tensor = self.blocks(self.stem(downscale(image, self.scale)))
         return features
+
+
+def _in_a_row(
+    block: Callable[[int, _BlockSpec], nn.Module], width: int, specs: Sequence[_BlockSpec]
+) -> tuple[nn.Sequential, int]:
+    """Make blocks that each read what the one before them gives; also give the width after the last."""
+    blocks = nn.Sequential()
+    for spec in specs:
+        blocks.append(block(width, spec))
+        width = spec.width
+    return blocks, width
