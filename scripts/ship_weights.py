@@ -1,15 +1,17 @@
 """Ship the best weights of a run: copy them without the training-only classifier, and write their model card.
 
-    python scripts/ship_weights.py RUN NAME --command … --machine … --repeat … --use …
+    python scripts/ship_weights.py RUN NAME --command … --machine … --repeat … --use … [--origin … --earlier RUN…]
 
-Every figure on the card is read from the run's own files.
+Every figure on the card is read from the run's own files. ``--earlier`` names the runs that led to the one that is
+shipped, of which ``--origin`` tells; their hours count.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ CARD = """# {name}
 
 {variant}, {classes} classes ({label_set}), {parameters:,} parameters, {size_mb:.1f} MB.
 
-- **Trained on** {trained_on}, from scratch, by the recipe `{recipe}`: {epochs} epochs of {steps} steps of
+- **Trained on** {trained_on}, {origin}, by the recipe `{recipe}`: {epochs} epochs of {steps} steps of
   {batch} images.
 - **Command** `{command}`
 - **Cost** {hours:.1f} hours on {machine}.
@@ -49,19 +51,34 @@ Pixel accuracy {accuracy:.2f} %. Repeat with `{repeat}`.
 """
 
 
-def ship(run: RunFolder, name: str, command: str, machine: str, use: str, repeat: str) -> None:
+@dataclass(frozen=True)
+class Told:
+    """What the card says that the run's files do not hold."""
+
+    command: str
+    machine: str
+    use: str
+    repeat: str
+    origin: str
+
+
+def ship(run: RunFolder, name: str, told: Told, earlier: Sequence[RunFolder]) -> None:
     """Write ``NAME.safetensors`` and ``NAME.md`` into the package from a finished run."""
     weights, recipe = read_weights(run.best_weights), read_recipe(run.recipe)
-    events = [json.loads(line) for line in run.log.read_text(encoding="utf-8").splitlines()]
+    events = _events(run)
     scores = Scores.from_json(json.loads(run.scores.read_text(encoding="utf-8")))
-    hours = _hours(events)
-    training = {**weights.training, "command": command, "hours": round(hours, 2), "machine": machine}
+    hours = sum(_hours(_events(folder)) for folder in (*earlier, run))
+    training = {**weights.training, "command": told.command, "hours": round(hours, 2), "machine": told.machine}
     kept = {n: t for n, t in weights.tensors.items() if not n.startswith("auxiliary.")}
     shipped = replace(weights, spec=replace(weights.spec, auxiliary=False), tensors=kept, training=training)
     target = FOLDER / f"{name}.safetensors"
     write_weights(target, shipped)
     size_mb = target.stat().st_size / 1e6
-    write_text(FOLDER / f"{name}.md", _card(name, shipped, recipe, events, scores, size_mb, hours, use, repeat))
+    write_text(FOLDER / f"{name}.md", _card(name, shipped, recipe, events, scores, size_mb, told))
+
+
+def _events(run: RunFolder) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run.log.read_text(encoding="utf-8").splitlines()]
 
 
 def _hours(events: list[dict[str, Any]]) -> float:
@@ -82,9 +99,7 @@ def _card(
     events: list[dict[str, Any]],
     scores: Scores,
     size_mb: float,
-    hours: float,
-    use: str,
-    repeat: str,
+    told: Told,
 ) -> str:
     validations = [event for event in events if event["event"] == "validation"]
     best = max(validations, key=lambda event: event["miou"])
@@ -99,13 +114,14 @@ def _card(
         parameters=parameters,
         size_mb=size_mb,
         trained_on=weights.training["trained_on"],
+        origin=told.origin,
         recipe=recipe.name,
         epochs=recipe.epochs,
         steps=total_steps // recipe.epochs,
         batch=recipe.batch_size,
-        command=weights.training["command"],
-        hours=hours,
-        machine=weights.training["machine"],
+        command=told.command,
+        hours=weights.training["hours"],
+        machine=told.machine,
         licence=weights.licence,
         validated_on=weights.training["validated_on"],
         best_epoch=best["epoch"],
@@ -113,8 +129,8 @@ def _card(
         rows="\n".join(f"| {name} | {100 * iou:.1f} |" for name, iou in named),
         miou=100 * scores.miou,
         accuracy=100 * scores.pixel_accuracy,
-        repeat=repeat,
-        use=use,
+        repeat=told.repeat,
+        use=told.use,
     )
 
 
@@ -125,8 +141,11 @@ def main() -> None:
     parser.add_argument("name")
     for option in ("command", "machine", "use", "repeat"):
         parser.add_argument(f"--{option}", required=True)
+    parser.add_argument("--origin", default="from scratch")
+    parser.add_argument("--earlier", type=Path, nargs="*", default=[])
     given = parser.parse_args()
-    ship(RunFolder(given.run), given.name, given.command, given.machine, given.use, given.repeat)
+    told = Told(given.command, given.machine, given.use, given.repeat, given.origin)
+    ship(RunFolder(given.run), given.name, told, [RunFolder(folder) for folder in given.earlier])
 
 
 if __name__ == "__main__":
