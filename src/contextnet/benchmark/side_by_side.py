@@ -26,11 +26,21 @@ ShowProgress = Callable[[str], AbstractContextManager[Progress]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network to compare: weights, or a model file, with what it is in the comparison and its epochs in all."""
+    """A network to compare: weights, or a model file.
 
-    role: str
+    ``source`` says what it is in the comparison, ``form`` of which kind it is, empty for a network as it was trained;
+    ``epochs`` are those of all trainings that led to it.
+    """
+
+    source: str
     path: Path
     epochs: int
+    form: str = ""
+
+    @property
+    def role(self) -> str:
+        """What it is, in words."""
+        return f"{self.source}, {self.form}" if self.form else self.source
 
     @property
     def is_model(self) -> bool:
@@ -45,10 +55,11 @@ class NetworkRow:
     ``precision`` is what it computes in. ``latency_ms`` runs from a uint8 image in memory to its scores, the median
     over rounds in which all networks take turns. ``memory_mb`` is the most that a process held which labelled images
     one by one, None where the system does not tell; ``file_mb`` is the model file, both in 10⁶ bytes. ``miou`` is None
-    where there is nothing to score it on. ``epochs`` are those of all trainings that led to it.
+    where there is nothing to score it on. ``source``, ``form`` and ``epochs`` are those of its ``Candidate``.
     """
 
-    role: str
+    source: str
+    form: str
     network: str
     path: Path
     precision: str
@@ -60,9 +71,14 @@ class NetworkRow:
     file_mb: float
     miou: float | None
 
+    @property
+    def role(self) -> str:
+        """What it is, in words."""
+        return f"{self.source}, {self.form}" if self.form else self.source
+
     def to_json(self) -> dict[str, Any]:
         """Describe the row as plain JSON values."""
-        return asdict(self) | {"path": str(self.path), "latency_ms": round(self.latency_ms, 3)}
+        return {"role": self.role} | asdict(self) | {"path": str(self.path), "latency_ms": round(self.latency_ms, 3)}
 
 
 def measure_side_by_side(
@@ -86,7 +102,8 @@ def measure_side_by_side(
             cost = measure_cost(spec, timing.size_hw)
             rows.append(
                 NetworkRow(
-                    role=candidate.role,
+                    source=candidate.source,
+                    form=candidate.form,
                     network=spec.name,
                     path=candidate.path,
                     precision=precision,
@@ -100,6 +117,10 @@ def measure_side_by_side(
                 )
             )
     return rows
+
+
+def _open(candidate: Candidate, timing: Timing) -> Segmenter:
+    return Segmenter.load(candidate.path, engine=timing.engine, device="cpu", precision=timing.precision)
 
 
 def _choice(timing: Timing) -> EngineChoice:
@@ -131,7 +152,7 @@ def _score(candidate: Candidate, data: SegmentationData, timing: Timing, show: S
     with ExitStack() as stack:
         progress = stack.enter_context(show(f"scoring {candidate.role}"))
         if candidate.is_model:
-            predictor = stack.enter_context(Segmenter.load(candidate.path, engine=timing.engine, device="cpu"))
+            predictor = stack.enter_context(_open(candidate, timing))
             return evaluate(predictor, data, progress).scores.miou
         network = NetworkPredictor(read_weights(candidate.path).build())
         return evaluate(network, data, progress).scores.miou

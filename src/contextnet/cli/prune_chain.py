@@ -15,7 +15,10 @@ from contextnet.compression.pruning.chain import prune_in_steps
 from contextnet.compression.pruning.pruner import PruneOptions, Target
 from contextnet.errors import ExportError
 from contextnet.export.samples import ExportSamples, samples_of_data
+from contextnet.files import file_checksum
 from contextnet.models.storage import read_weights
+
+PRUNED = "pruned to "
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,16 @@ class Chain:
     trainings: Trainings | None
     console: Console
 
-    def run(self, options: PruneOptions) -> list[Candidate]:
-        """Take all steps; give the network before them and that of each."""
+    def run(self, options: PruneOptions, width: float | None) -> list[Candidate]:
+        """Take all steps; give the network before them and that of each. ``width`` is the former's, if it is known."""
         fine_tune = self.trainings.fine_tune if self.trainings else None
-        done = prune_in_steps(
-            self.begin.path, self.targets, self.output, self.name, options, fine_tune, self.console.print
-        )
+        say = self.console.print
+        done = prune_in_steps(self.begin.path, self.targets, self.output, self.name, options, fine_tune, say, width)
         epochs = self.trainings.epochs if self.trainings else 0
         return [
             self.begin,
             *(
-                Candidate(f"pruned to {step.target}", step.weights, self.begin.epochs + number * epochs)
+                Candidate(f"{PRUNED}{step.target}", step.weights, self.begin.epochs + number * epochs)
                 for number, step in enumerate(done, start=1)
             ),
         ]
@@ -66,9 +68,9 @@ class Chain:
         if self.trainings is not None and epochs:
             for network in finals:
                 self.console.print(f"training for INT8: {network.role}")
-                folder = self.output / "int8" / f"{_place(network)}-run"
+                folder = self.output / "int8" / f"{_place(network)}-{file_checksum(network.path)[:8]}"
                 tuned = self.trainings.tune_for_int8(network.path, epochs, folder)
-                trained = Candidate(network.role, tuned, network.epochs + epochs)
+                trained = Candidate(network.source, tuned, network.epochs + epochs)
                 forms.append(self._int8(trained, tuned, samples, "trained for INT8"))
         return [form for form in forms if form is not None]
 
@@ -80,8 +82,8 @@ class Chain:
         except ExportError as error:
             self.console.print(f"left out: {error}")
             return None
-        return Candidate(f"{network.role}, {how}", path, network.epochs)
+        return Candidate(network.source, path, network.epochs, how)
 
 
 def _place(network: Candidate) -> str:
-    return network.role.replace("pruned to ", "").replace("=", "-").replace(" ", "-")
+    return network.source.removeprefix(PRUNED).replace("=", "-").replace(" ", "-")

@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 Start = Annotated[
     str,
-    Argument(metavar="RECIPE|WEIGHTS", help="A shipped network or a weights file; with --schedule also a recipe."),
+    Argument(metavar="RECIPE|WEIGHTS", help="A shipped network, a weights file, or with --schedule a recipe."),
 ]
 Output = Annotated[Path, Option(help="Folder for the networks of all steps; a chain that was begun there goes on.")]
 TargetText = Annotated[
@@ -21,7 +21,7 @@ Schedule = Annotated[
 Steps = Annotated[int, Option(min=1, max=20, help="In how many steps of equal factors the target is reached.")]
 StepsOnly = Annotated[bool, Option("--steps-only", help="Prune without training in between.")]
 RecipeName = Annotated[
-    str | None, Option(help="The recipe to train by after each step; the one of the network's name if left out.")
+    str | None, Option(help="The recipe to train by; that of the network's name, or beside its weights, if left out.")
 ]
 Epochs = Annotated[int, Option(min=1, help="Epochs after each step.")]
 Wide = Annotated[float, Option(help="The width to begin with, where a recipe is given.")]
@@ -29,13 +29,13 @@ WideEpochs = Annotated[int, Option(min=1, help="Epochs of that network.")]
 Direct = Annotated[
     bool, Option("--direct", help="Train a network of the final size from scratch as well, for all epochs together.")
 ]
-Int8 = Annotated[bool, Option("--int8", help="Make every network's INT8 form too; needs --data.")]
+Int8 = Annotated[bool, Option("--int8", help="Make every network's INT8 form too.")]
 Int8Epochs = Annotated[
     int,
     Option(min=0, help="Epochs of training with INT8's rounding, for the last network and the one trained directly."),
 ]
 Changes = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")]
-Data = Annotated[str | None, Option(metavar="KIND:ROOT", help="The data set to score on, and to train on.")]
+Data = Annotated[str | None, Option(metavar="KIND:ROOT", help="Data to train and score on; the recipe's if left out.")]
 Split = Annotated[str, Option(help="The split to score on.")]
 Scope = Annotated[
     Literal["local", "global"], Option(help="Cut all layers alike, or the weakest channels wherever they are.")
@@ -47,4 +47,4 @@ Multiple = Annotated[
     int | None, Option(min=1, max=64, help="Round widths to multiples; where time counts, some are tried.")
 ]
 Size = Annotated[str, Option(metavar="HEIGHTxWIDTH", help="Image size for multiply-adds, time and memory.")]
-TimedEngine = Annotated[str, Option(help="The engine that is timed: openvino or onnxruntime.")]
+TimedEngine = Annotated[Literal["openvino", "onnxruntime"], Option(help="The engine that is timed.")]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rich.console import Console
 from rich.table import Table
@@ -17,10 +16,11 @@ from contextnet.benchmark.machine import describe_machine
 from contextnet.benchmark.side_by_side import Candidate, NetworkRow, measure_side_by_side
 from contextnet.cli.evaluate import require_same_classes
 from contextnet.cli.progress import progress_bar
+from contextnet.cli.prune_chain import PRUNED
 from contextnet.compression.pruning.latency import Timing
 from contextnet.data.sample import SegmentationData
-from contextnet.files import write_json, write_text
-from contextnet.models.storage import read_weights
+from contextnet.files import write_atomically, write_json, write_text
+from contextnet.models.storage import read_weights, write_weights
 from contextnet.reporting.pareto import Panel, Point, pareto_front, pareto_svg
 
 COLUMNS: dict[str, Callable[[NetworkRow], str]] = {
@@ -28,15 +28,19 @@ COLUMNS: dict[str, Callable[[NetworkRow], str]] = {
     "computes in": lambda row: row.precision,
     "epochs": lambda row: str(row.epochs),
     "parameters": lambda row: f"{row.parameters:,}",
-    "multiply-adds": lambda row: f"{row.macs / 1e9:.2f} G",
-    "latency": lambda row: f"{row.latency_ms:.1f} ms",
+    "multiply-adds": lambda row: f"{row.macs / 1e9:.3g} G",
+    "latency": lambda row: f"{row.latency_ms:.{1 if row.latency_ms >= 10 else 2}f} ms",
     "memory": lambda row: "–" if row.memory_mb is None else f"{row.memory_mb} MB",
     "file": lambda row: f"{row.file_mb:.2f} MB",
     "mIoU": lambda row: "–" if row.miou is None else f"{100 * row.miou:.1f} %",
-    "best for its": lambda row: "",
 }
-TEXT_COLUMNS, SCORE_COLUMNS = 2, 2
-"""The first columns are words and stand to the left; the last are there where networks were scored."""
+UNBEATEN = "unbeaten in"
+TEXT_COLUMNS = {"network", "computes in", UNBEATEN}
+SHORT_COLUMNS = ("network", "epochs", "parameters", "latency", "file", "mIoU")
+"""What fits on a terminal."""
+
+FILES = ("report.svg", "{name}-int8.onnx")
+"""What an earlier report may have left and this one may lack."""
 
 
 def measure(candidates: Sequence[Candidate], timing: Timing, data: SegmentationData | None) -> list[NetworkRow]:
@@ -49,102 +53,106 @@ def measure(candidates: Sequence[Candidate], timing: Timing, data: SegmentationD
 
 @dataclass(frozen=True)
 class Report:
-    """The networks of a chain; ``result`` is the weights file of the smallest, ``scored_on`` the split."""
+    """The networks of a chain; ``result`` is the row of the smallest, ``scored_on`` names the split, if any."""
 
     rows: Sequence[NetworkRow]
-    result: Path
+    result: NetworkRow
     timing: Timing
     scored_on: str | None
 
     def keep(self, folder: Path) -> None:
         """Leave the smallest network, its best INT8 form, the table and the plot in the chain's folder."""
-        name = self._result_row.network
-        shutil.copy2(self.result, folder / f"{name}.safetensors")
+        for name in FILES:
+            (folder / name.format(name=self.result.network)).unlink(missing_ok=True)
+        weights = read_weights(self.result.path)
+        training = {**weights.training, "epochs_in_all": self.result.epochs}
+        write_weights(self._weights_file(folder), replace(weights, training=training))
         if self._best_int8 is not None:
-            shutil.copy2(self._best_int8.path, folder / f"{name}-int8.onnx")
-        write_json(folder / "report.json", self.to_json())
-        if self._is_scored:
-            write_text(folder / "report.svg", self._plot())
+            content = self._best_int8.path.read_bytes()
+            write_atomically(folder / f"{self.result.network}-int8.onnx", lambda file: _write(file, content))
+        if self.scored_on:
+            write_text(folder / "report.svg", self._plot(self.scored_on))
+        write_json(folder / "report.json", self.to_json(folder))
         write_text(folder / "report.md", self._markdown())
 
-    def to_json(self) -> dict[str, Any]:
-        """Describe the smallest network, and all rows, as plain JSON values."""
-        return {**self._result_row.to_json(), "rows": [row.to_json() for row in self.rows]}
+    def to_json(self, folder: Path) -> dict[str, Any]:
+        """Describe the smallest network, with the file that it is kept in, and all rows, as plain JSON values."""
+        kept = {"path": str(self._weights_file(folder))}
+        return {**self.result.to_json(), **kept, "rows": [row.to_json() for row in self.rows]}
 
-    def print(self) -> None:
-        """Print the table, and where the smallest network lies."""
+    def print(self, folder: Path) -> None:
+        """Print the table, in short, and where everything lies."""
         console = Console(soft_wrap=True, highlight=False, markup=False)
-        table = Table(*self._columns, title=self._size)
-        for column in table.columns[TEXT_COLUMNS:]:
-            column.justify = "right"
-        for cells in self._cells():
-            table.add_row(*cells)
+        columns = [name for name in SHORT_COLUMNS if name in self._columns]
+        table = Table(title="×".join(map(str, self.timing.size_hw)), box=None)
+        for name in columns:
+            table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(COLUMNS[name](row).removeprefix(PRUNED) for name in columns))
         console.print(table)
-        console.print(str(self.result))
+        console.print(f"{self._weights_file(folder)}; more in {folder / 'report.md'}")
 
-    @property
-    def _size(self) -> str:
-        return "×".join(map(str, self.timing.size_hw))
-
-    @property
-    def _is_scored(self) -> bool:
-        return all(row.miou is not None for row in self.rows)
-
-    @property
-    def _result_row(self) -> NetworkRow:
-        return next(row for row in self.rows if row.path == self.result)
+    def _weights_file(self, folder: Path) -> Path:
+        return folder / f"{self.result.network}.safetensors"
 
     @property
     def _best_int8(self) -> NetworkRow | None:
         """The INT8 form of the smallest network with the highest mIoU."""
-        forms = [row for row in self.rows if row.path.suffix == ".onnx" and row.role.startswith(self._result_row.role)]
+        forms = [row for row in self.rows if row.form and row.source == self.result.source]
         return max(forms, key=lambda row: row.miou or 0.0, default=None)
 
     @property
     def _columns(self) -> list[str]:
-        return list(COLUMNS) if self._is_scored else list(COLUMNS)[:-SCORE_COLUMNS]
+        return [*COLUMNS, UNBEATEN] if self.scored_on else [name for name in COLUMNS if name != "mIoU"]
 
     def _cells(self) -> list[list[str]]:
         fronts = {
             "latency": pareto_front([(row.latency_ms, row.miou or 0.0) for row in self.rows]),
             "size": pareto_front([(row.file_mb, row.miou or 0.0) for row in self.rows]),
         }
-        table = []
-        for index, row in enumerate(self.rows):
-            cells = [COLUMNS[name](row) for name in self._columns]
-            if self._is_scored:
-                cells[-1] = ", ".join(name for name, front in fronts.items() if index in front)
-            table.append(cells)
-        return table
+        unbeaten = [
+            ", ".join(name for name, front in fronts.items() if index in front) for index in range(len(self.rows))
+        ]
+        return [
+            [unbeaten[index] if name == UNBEATEN else COLUMNS[name](row) for name in self._columns]
+            for index, row in enumerate(self.rows)
+        ]
 
     def _markdown(self) -> str:
-        machine = describe_machine()
-        rule = ["---"] * TEXT_COLUMNS + ["--:"] * (len(self._columns) - TEXT_COLUMNS)
+        machine, size = describe_machine(), "×".join(map(str, self.timing.size_hw))
+        rule = ["---" if name in TEXT_COLUMNS else "--:" for name in self._columns]
         lines = [" | ".join(cells) for cells in (self._columns, rule, *self._cells())]
-        plot = "\n![mIoU over latency and file size](report.svg)\n" if self._is_scored else ""
-        scored = f" mIoU on {self.scored_on}: one scale, no flipping." if self._is_scored else ""
-        command = shlex.join(["contextnet", *sys.argv[1:]])
+        scored = ""
+        if self.scored_on:
+            scored = (
+                f" mIoU on {self.scored_on}: one scale, no flipping. Unbeaten in latency or size: no other network of "
+                "the table is better in one of it and mIoU, and no worse in the other.\n"
+                "\n![mIoU over latency and file size](report.svg)"
+            )
         return (
-            f"# {self._result_row.network}\n\n"
+            f"# {self.result.network}\n\n"
             + "".join(f"| {line} |\n" for line in lines)
-            + plot
-            + f"\nLatency and memory: one {self._size} image at a time, from uint8 pixels to scores, "
-            f"{self.timing.engine}, {machine.cores} cores of {machine.cpu}; medians over rounds in which all take "
-            f"turns.{scored} Best for its latency or size: none here is as cheap and as good, and better in one.\n"
-            f"\n    {command}\n"
+            + f"\nLatency and memory: one {size} image after the other, from uint8 pixels to scores, in "
+            f"{self.timing.engine} on {machine.cores} cores of {machine.cpu}, medians over rounds in which all "
+            "networks take turns. Weights run as the float32 model file that `contextnet export` makes of them, whose "
+            f"size this is.{scored}\n\n    {shlex.join(['contextnet', *sys.argv[1:]])}\n"
         )
 
-    def _plot(self) -> str:
+    def _plot(self, scored_on: str) -> str:
         def panel(axis: str, cost: Callable[[NetworkRow], float]) -> Panel:
             return Panel(axis, tuple(_point(row, cost(row)) for row in self.rows))
 
+        size = "×".join(map(str, self.timing.size_hw))
         panels = [
-            panel(f"latency, ms ({self._size})", lambda row: row.latency_ms),
+            panel(f"latency, ms ({size})", lambda row: row.latency_ms),
             panel("model file, MB", lambda row: row.file_mb),
         ]
-        return pareto_svg(panels, f"mIoU, % ({self.scored_on})")
+        return pareto_svg(panels, f"mIoU, % ({scored_on})")
 
 
 def _point(row: NetworkRow, cost: float) -> Point:
-    network, _, form = row.role.partition(", ")
-    return Point(network.removeprefix("pruned to "), form or "float", cost, 100 * (row.miou or 0.0))
+    return Point(row.source.removeprefix(PRUNED), row.form or "float", cost, 100 * (row.miou or 0.0))
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)

@@ -73,6 +73,7 @@ def train(
         )
     console.print(_closing_line(result, folder.best_weights))
     if result.stopped_by is not None:
+        console.print("go on with --resume")
         raise typer.Exit(128 + result.stopped_by)
 
 

@@ -28,8 +28,6 @@ from contextnet.runtime.onnx_file import read_onnx_file
 MAX_MIOU_DROP, MAX_DISAGREEMENT = 0.005, 1 - TOLERANCES["int8"]
 """What INT8 may cost: mIoU where there are masks, otherwise the share of pixels with another label."""
 
-_ORIGIN = "made_from_sha256"
-
 
 def quantize_weights(weights: Weights, samples: ExportSamples) -> Quantized:
     """Quantize a network with the ranges of ``samples.calibration``.
@@ -59,14 +57,16 @@ def deploy_int8(weights: Weights, samples: ExportSamples, target: Target) -> tup
 def keep_int8(source: Path, samples: ExportSamples, place: Path) -> None:
     """Make the INT8 model file of a weights file in ``place``, unless it lies there already; raises as ``deploy_int8``.
 
-    The file says which weights it was made of.
+    The file says which weights it was made of, and by which data it was calibrated and judged.
     """
-    checksum = file_checksum(source)
-    if place.is_file() and read_onnx_file(place).metadata.training.get(_ORIGIN) == checksum:
-        return
+    origin = {"made_from_sha256": file_checksum(source), "quantized_by": samples.name}
+    if place.is_file():
+        found = read_onnx_file(place).metadata.training
+        if all(found.get(key) == value for key, value in origin.items()):
+            return
     weights = read_weights(source)
     place.parent.mkdir(parents=True, exist_ok=True)
-    marked = replace(weights, training={**weights.training, _ORIGIN: checksum})
+    marked = replace(weights, training={**weights.training, **origin})
     deploy_int8(marked, samples, Target(place, "onnx"))
 
 

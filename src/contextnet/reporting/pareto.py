@@ -6,7 +6,7 @@ as the reader's system is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from contextnet.reporting.axes import Scale, inner_ticks, round_ticks, tick_label
@@ -22,7 +22,7 @@ _MARGIN = 0.12
 
 @dataclass(frozen=True)
 class Point:
-    """A network: its name, what it is one of, what it costs, the less the better, and how good it is."""
+    """A network: its name, which of its forms this is, what it costs, the less the better, and how good it is."""
 
     name: str
     series: str
@@ -86,11 +86,15 @@ def _panel(panel: Panel, series: Sequence[str], up: Scale, ticks: Sequence[float
     across = Scale(max(0.0, min(costs) - room), max(costs) + room, _LEFT, _PANEL - _RIGHT)
     parts = [_axes(panel, across, up, ticks, quality_axis), _front(panel.points, across, up)]
     places = [(across.at(point.cost), up.at(point.quality)) for point in panel.points]
+    first: dict[str, tuple[float, float]] = {}
+    for point, (x, y) in zip(panel.points, places, strict=True):
+        x1, y1 = first.setdefault(point.name, (x, y))
+        parts.append(element("line", x1=x1, y1=y1, x2=x, y2=y, class_="link"))
     for point, (x, y) in zip(panel.points, places, strict=True):
         tip = element("title", f"{point.name}: {number(point.quality, 1)} at {number(point.cost)} {panel.axis}")
         dot = element("circle", tip, cx=x, cy=y, r=5, class_=f"dot {series_class(series.index(point.series))}")
         parts.append(dot)
-    parts += _names([point.name for point in panel.points], places)
+    parts += _names(first, places)
     return join(parts)
 
 
@@ -127,29 +131,30 @@ def _legend(series: Sequence[str]) -> Iterator[Html]:
         x += 34 + _LETTER * len(name)
 
 
-def _names(names: Sequence[str], places: Sequence[tuple[float, float]]) -> Iterator[Html]:
+def _names(named: Mapping[str, tuple[float, float]], places: Sequence[tuple[float, float]]) -> Iterator[Html]:
     """Write each name beside its point, where it covers neither another point nor another name, if there is room."""
     taken = [_Box(x - 6, y - 6, x + 6, y + 6) for x, y in places]
-    for name, (x, y) in zip(names, places, strict=True):
+    for name, (x, y) in named.items():
         width = _LETTER * len(name)
         spots = [
             ("start", x + 9, y + 4, x + 9),
             ("end", x - 9, y + 4, x - 9 - width),
             ("middle", x, y - 10, x - width / 2),
             ("middle", x, y + 19, x - width / 2),
-            ("start", x + 7, y - 9, x + 7),
-            ("start", x + 7, y + 18, x + 7),
+            *(("start", x + 9, y + down, x + 9) for down in (-9, 18, -22, 31)),
+            *(("end", x - 9, y + down, x - 9 - width) for down in (-9, 18, -22, 31)),
         ]
         boxes = [_Box(left, base - _LINE + 3, left + width, base + 3) for _, _, base, left in spots]
         free = [i for i, box in enumerate(boxes) if _fits(box) and not any(box.overlaps(other) for other in taken)]
-        chosen = free[0] if free else 0
+        inside = [i for i, box in enumerate(boxes) if _fits(box)]
+        chosen = (free or inside or [0])[0]
         anchor, at, base, _ = spots[chosen]
         taken.append(boxes[chosen])
         yield element("text", name, x=at, y=base, text_anchor=anchor, class_="name")
 
 
 def _fits(box: _Box) -> bool:
-    return box.left >= _LEFT and box.right <= _PANEL and box.top >= _TOP - _LINE and box.bottom <= _BOTTOM
+    return box.left >= _LEFT and box.right <= _PANEL - _RIGHT / 2 and box.top >= _TOP - _LINE and box.bottom <= _BOTTOM
 
 
 def _style() -> str:
@@ -162,10 +167,11 @@ def _style() -> str:
 
 _RULES = """
 text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:#5d6066}
-.page{fill:#fff}.name{fill:#1b1c1e}.gridline{stroke:#ecece8}.base{stroke:#c9c9c4}
+.page{fill:#fff}.name{fill:#1b1c1e;paint-order:stroke;stroke:#fff;stroke-width:3px}.link{stroke:#c9c9c4}
+.gridline{stroke:#ecece8}.base{stroke:#c9c9c4}
 .front{fill:none;stroke:#9a9ca1;stroke-width:1.5;stroke-dasharray:5 4}
 """
 _DARK = """
-text{fill:#a0a4ab}.page{fill:#1c1e21}.name{fill:#e9e9e6}.gridline{stroke:#2a2d31}.base{stroke:#4a4d52}
+text{fill:#a0a4ab}.page{fill:#1c1e21}.name{fill:#e9e9e6;stroke:#1c1e21}.link{stroke:#4a4d52}.gridline{stroke:#2a2d31}.base{stroke:#4a4d52}
 .front{stroke:#7d8087}
 """

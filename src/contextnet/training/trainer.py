@@ -79,7 +79,7 @@ def train(
                     _save(run, checkpoints)
         except Stopped as stopped:
             wait_for_all(ranks)  # one that left earlier would have its launcher end the first while that saves
-            logbook.say(f"stopped at step {run.progress.step} of {run.total_steps}; go on with --resume")
+            logbook.say(f"stopped at step {run.progress.step} of {run.total_steps}")
             return _result(run, stopped.signal_number)
 
 

@@ -75,6 +75,7 @@ def _summary(
         "validated_on": data.name,
         "miou": scores.miou,
         "epochs": run.progress.epoch,
+        "of_epochs": run.recipe.epochs,
         "hours": round(run.progress.seconds / 3600, 2),
         "command": command,
     }

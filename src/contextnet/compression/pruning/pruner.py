@@ -10,30 +10,30 @@ import torch
 
 from contextnet.compression.pruning.budget import Cost, fit_budget
 from contextnet.compression.pruning.groups import channel_groups
-from contextnet.compression.pruning.latency import Timing
+from contextnet.compression.pruning.latency import LatencyModel, Timing
 from contextnet.compression.pruning.ranking import (
+    LEAST_SHARE,
     Criterion,
     Scope,
     WidthLadder,
     channel_norms,
     strongest_channels,
-    with_shares,
 )
 from contextnet.compression.pruning.surgery import parameter_counter, prune_channels, with_widths
 from contextnet.errors import CompressionError
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.cost import count_macs
 from contextnet.models.storage import Weights
-from contextnet.spec import ContextNetSpec
+from contextnet.spec import VARIANTS, ContextNetSpec, variant
 
 Unit = Literal["width", "params", "macs", "latency_ms"]
-
-PAPER_WIDTH = 128
-"""Maps that the classifiers of the paper's networks read; a network of width 1.5 has 192."""
 
 ATTEMPTS = 4
 LEAST_USE = 0.95
 """A budget of time is met when it is kept, and so much of it is used."""
+
+MOST_CORRECTION = 2.0
+"""One measurement changes the budget of the prediction by no more than this factor: the machine may have been busy."""
 
 MULTIPLES = (1, 8, 16)
 """What widths are rounded to, to see what the engine's kernels like."""
@@ -50,8 +50,12 @@ class Target:
     value: float
 
     def __str__(self) -> str:
-        digits = "g" if self.unit in {"width", "latency_ms"} else ".0f"
-        return f"{self.unit}={self.value:{digits}}"
+        return f"{self.unit}={self.number}"
+
+    @property
+    def number(self) -> str:
+        """The value as it is read; time to three digits, being measured."""
+        return f"{self.value:{'.3g' if self.unit == 'latency_ms' else 'g' if self.unit == 'width' else '.0f'}}"
 
     @property
     def slug(self) -> str:
@@ -85,8 +89,10 @@ def parse_target(text: str) -> Target:
 
 
 def width_of(spec: ContextNetSpec) -> float:
-    """Give a network's width in widths of the paper's, by the maps that its classifier reads."""
-    return channel_groups(spec)[-1].width / PAPER_WIDTH
+    """Give a network's width in those of the paper's of its name, or of cn14, by the maps that its classifier reads."""
+    name = spec.name.partition("-x")[0]
+    own = variant(name if name in VARIANTS else "cn14", spec.num_classes)
+    return channel_groups(spec)[-1].width / channel_groups(own)[-1].width
 
 
 def cost_of(weights: Weights, unit: Unit, timing: Timing) -> float:
@@ -98,26 +104,30 @@ def cost_of(weights: Weights, unit: Unit, timing: Timing) -> float:
     return _counter(weights.spec, unit, timing)({})
 
 
-def prune_weights(weights: Weights, target: Target, name: str, options: PruneOptions) -> Weights:
+def prune_weights(
+    weights: Weights, target: Target, name: str, options: PruneOptions, width: float | None = None
+) -> Weights:
     """Prune a network to a target; the smaller one is called ``name``, and is not trained any further.
 
-    One that keeps a budget already stays whole. Raises ``CompressionError`` for a width above the network's, and where
-    the smallest network costs more than the target.
+    ``width`` is that of the network in widths of the paper's, where it is known: one that was pruned by the strength of
+    its channels does not show it. A network that keeps a budget already stays whole. Raises ``CompressionError`` for a
+    width above the network's, and where the smallest network costs more than the target.
     """
     if target.unit == "latency_ms":
-        return _prune_to_latency(weights, target.value, name, options)
+        return _prune_to_latency(weights, target, name, options)
     spec = weights.spec
+    ladder = _ladder(weights, options, options.multiple or 1)
     if target.unit == "width":
-        scaled = _scaled_widths(spec, target.value)
+        share = _share_left(spec, target, width or width_of(spec))
+        scaled = replace(ladder, scope="local").widths(1 - share)
         if options.scope == "local":
             return _pruned(weights, scaled, name, options.criterion)
         target = Target("params", parameter_counter(spec)(scaled))
-    ladder = _ladder(weights, options, options.multiple or 1)
     fit = fit_budget(ladder, _counter(spec, target.unit, options.timing), target.value)
     return _pruned(weights, fit.widths, name, options.criterion)
 
 
-def _prune_to_latency(weights: Weights, target_ms: float, name: str, options: PruneOptions) -> Weights:
+def _prune_to_latency(weights: Weights, target: Target, name: str, options: PruneOptions) -> Weights:
     """Prune until the network, measured, keeps the budget: of the widths that do, those that leave the most maps.
 
     What a prediction by layers leaves out is corrected by measuring what it led to.
@@ -125,21 +135,33 @@ def _prune_to_latency(weights: Weights, target_ms: float, name: str, options: Pr
     timing = options.timing
     model = timing.model(weights)
     found: list[tuple[int, Weights]] = []
+    fastest_ms = float("inf")
     for multiple in MULTIPLES if options.multiple is None else (options.multiple,):
         ladder = replace(_ladder(weights, options, multiple), prices=model.channel_ms())
-        budget_ms = target_ms
+        budget_ms = target.value
         for _ in range(ATTEMPTS):
-            fit = fit_budget(ladder, model.predict_ms, budget_ms)
-            pruned = _pruned(weights, fit.widths, name, options.criterion)
+            widths, is_smallest = _widths_within(ladder, model, budget_ms)
+            pruned = _pruned(weights, widths, name, options.criterion)
             measured_ms = timing.measure_ms(pruned)
-            if measured_ms <= target_ms:
-                found.append((sum(fit.widths.values()), pruned))
-            if LEAST_USE * target_ms <= measured_ms <= target_ms:
+            fastest_ms = min(fastest_ms, measured_ms)
+            if measured_ms <= target.value:
+                found.append((sum(widths.values()), pruned))
+            if LEAST_USE * target.value <= measured_ms <= target.value or (is_smallest and measured_ms > target.value):
                 break
-            budget_ms *= (1 + LEAST_USE) / 2 * target_ms / measured_ms
+            correction = (1 + LEAST_USE) / 2 * target.value / measured_ms
+            budget_ms *= min(max(correction, 1 / MOST_CORRECTION), MOST_CORRECTION)
     if not found:
-        raise CompressionError(f"latency_ms={target_ms:g}: no network was found that keeps it; give more time")
+        raise CompressionError(f"{target}: the fastest network that was found takes {fastest_ms:.3g} ms; give more")
     return max(found, key=lambda candidate: candidate[0])[1]
+
+
+def _widths_within(ladder: WidthLadder, model: LatencyModel, budget_ms: float) -> tuple[dict[str, int], bool]:
+    """Give the widths that are predicted to keep a budget, or the smallest ones, and whether they are these."""
+    smallest = ladder.widths(1.0)
+    if model.predict_ms(smallest) >= budget_ms:
+        return smallest, True
+    widths = fit_budget(ladder, model.predict_ms, budget_ms).widths
+    return widths, widths == smallest
 
 
 def _pruned(weights: Weights, widths: Mapping[str, int], name: str, criterion: Criterion) -> Weights:
@@ -153,14 +175,14 @@ def _ladder(weights: Weights, options: PruneOptions, multiple: int) -> WidthLadd
     return WidthLadder(channel_groups(weights.spec), norms, options.scope, multiple)
 
 
-def _scaled_widths(spec: ContextNetSpec, width: float) -> dict[str, int]:
-    """Give the widths of a network of another width, each group scaled alike."""
-    now = width_of(spec)
-    if width > now:
-        raise CompressionError(f"width={width:g}: '{spec.name}' has width {now:g}; give less")
-    groups = channel_groups(spec)
-    scaled = {g.name: max(1, round(g.width * width / now)) for g in groups if g.share_of is None}
-    return with_shares(groups, scaled)
+def _share_left(spec: ContextNetSpec, target: Target, width: float) -> float:
+    """Give what share of every group a network of another width has."""
+    if target.value > width:
+        raise CompressionError(f"{target}: '{spec.name}' has width {width:g}; give less")
+    share = target.value / width
+    if share < LEAST_SHARE:
+        raise CompressionError(f"{target}: a tenth of each layer stays; give at least {LEAST_SHARE * width:g}")
+    return share
 
 
 def _counter(spec: ContextNetSpec, unit: Unit, timing: Timing) -> Cost:
