@@ -50,7 +50,7 @@ def test_names_do_not_cover_each_other(drawing: ElementTree.Element) -> None:
     spans = []
     for text in drawing.findall(f"{SVG}g")[0].findall(f"{SVG}text"):
         if text.get("class") == "name":
-            width, x, y = 6.0 * len(text.text or ""), float(text.get("x", "0")), float(text.get("y", "0"))
+            width, x, y = 6.6 * len(text.text or ""), float(text.get("x", "0")), float(text.get("y", "0"))
             left = x - {"start": 0.0, "middle": width / 2, "end": width}[text.get("text-anchor", "start")]
             spans.append((left, left + width, y))
     for (left, right, y), (other_left, other_right, other_y) in combinations(spans, 2):

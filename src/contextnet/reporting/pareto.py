@@ -13,9 +13,9 @@ from contextnet.reporting.axes import Scale, inner_ticks, round_ticks, tick_labe
 from contextnet.reporting.markup import Html, element, join, number
 from contextnet.reporting.style import SERIES_DARK, SERIES_LIGHT, series_class
 
-_PANEL, _HEIGHT = 430, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 44, 288
-_LETTER, _LINE = 6.0, 13.0
+_PANEL, _HEIGHT = 430, 352
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 60, 300
+_LETTER, _LINE = 6.6, 13.0
 _MARGIN = 0.12
 """Room to the left and right of the points, as a share of what they span."""
 
@@ -109,7 +109,7 @@ def _axes(panel: Panel, across: Scale, up: Scale, ticks: Sequence[float], qualit
     middle = (_LEFT + across.end) / 2
     parts.append(element("line", x1=_LEFT, x2=across.end, y1=_BOTTOM, y2=_BOTTOM, class_="base"))
     parts.append(element("text", panel.axis, x=middle, y=_BOTTOM + 36, text_anchor="middle"))
-    parts.append(element("text", quality_axis, x=_LEFT - 8, y=_TOP - 14, text_anchor="start"))
+    parts.append(element("text", quality_axis, x=_LEFT - 8, y=_TOP - 16, text_anchor="start"))
     return join(parts)
 
 
@@ -154,7 +154,7 @@ def _names(named: Mapping[str, tuple[float, float]], places: Sequence[tuple[floa
 
 
 def _fits(box: _Box) -> bool:
-    return box.left >= _LEFT and box.right <= _PANEL - _RIGHT / 2 and box.top >= _TOP - _LINE and box.bottom <= _BOTTOM
+    return box.left >= _LEFT and box.right <= _PANEL - _RIGHT and box.top >= _TOP - _LINE and box.bottom <= _BOTTOM
 
 
 def _style() -> str:

@@ -54,8 +54,8 @@ class Target:
 
     @property
     def number(self) -> str:
-        """The value as it is read; time to three digits, being measured."""
-        return f"{self.value:{'.3g' if self.unit == 'latency_ms' else 'g' if self.unit == 'width' else '.0f'}}"
+        """The value in words: whole parameters and multiply-adds, four digits of the others."""
+        return f"{self.value:{'.0f' if self.unit in {'params', 'macs'} else '.4g'}}"
 
     @property
     def slug(self) -> str:
