@@ -15,6 +15,7 @@ from rich.table import Table
 from contextnet.benchmark.machine import describe_machine
 from contextnet.benchmark.side_by_side import Candidate, NetworkRow, measure_side_by_side
 from contextnet.cli.evaluate import require_same_classes
+from contextnet.cli.options import emit_json
 from contextnet.cli.progress import progress_bar
 from contextnet.cli.prune_chain import PRUNED
 from contextnet.compression.pruning.latency import Timing
@@ -80,8 +81,12 @@ class Report:
         kept = {"path": str(self._weights_file(folder))}
         return {**self.result.to_json(), **kept, "rows": [row.to_json() for row in self.rows]}
 
-    def print(self, folder: Path) -> None:
-        """Print the table, in short, and where everything lies."""
+    def tell(self, folder: Path, json_file: str | None) -> None:
+        """Write JSON where it is asked for, and print the table, in short, unless standard output has the JSON."""
+        if json_file:
+            emit_json(self.to_json(folder), json_file)
+        if json_file == "-":
+            return
         console = Console(soft_wrap=True, highlight=False, markup=False)
         columns = [name for name in SHORT_COLUMNS if name in self._columns]
         table = Table(title="×".join(map(str, self.timing.size_hw)), box=None)
