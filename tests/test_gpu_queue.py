@@ -221,6 +221,8 @@ def test_every_training_of_the_shipped_queue_has_a_recipe_for_the_gpu() -> None:
         "cn14-camvid-long": ("cn14", 1.0, 600, 16, "camvid:gpu-pack/camvid"),
         "cn12-camvid-long": ("cn12", 1.0, 600, 16, "camvid:gpu-pack/camvid"),
         "cn14-camvid-wide": ("cn14", 2.0, 600, 16, "camvid:gpu-pack/camvid"),
+        "cn14-500-camvid-long": ("cn14-500", 1.0, 600, 16, "camvid:gpu-pack/camvid"),
+        "cn14-160-camvid-long": ("cn14-160", 1.0, 600, 16, "camvid:gpu-pack/camvid"),
         "cn14-synthetic-long": ("cn14", 1.0, 200, 16, "synthetic:512x1024"),
     }
     for recipe in recipes.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextnet.cli.optional import require_nncf, require_torch
 from contextnet.cli.options import Device, JsonFile, Precision, override, parse_size, require_json_target
-from contextnet.cli.prune_options import (
+from contextnet.cli.pruning.options import (
     Changes,
     Criterion,
     Data,
@@ -62,7 +62,7 @@ def prune(
     keeps the networks of all steps, and a report that puts them side by side.
     """
     require_torch("prune", extra="export")
-    from contextnet.cli.prune_work import Aim, Forms, Scoring, TrainingWishes, prune_and_report
+    from contextnet.cli.pruning.work import Aim, Forms, Scoring, TrainingWishes, prune_and_report
     from contextnet.compression.pruning.latency import Timing
     from contextnet.compression.pruning.pruner import PruneOptions
 

@@ -17,7 +17,7 @@ from contextnet.benchmark.side_by_side import Candidate, NetworkRow, measure_sid
 from contextnet.cli.evaluate import require_same_classes
 from contextnet.cli.options import emit_json
 from contextnet.cli.progress import progress_bar
-from contextnet.cli.prune_chain import PRUNED
+from contextnet.cli.pruning.chain import PRUNED
 from contextnet.compression.pruning.latency import Timing
 from contextnet.data.sample import SegmentationData
 from contextnet.files import write_atomically, write_json, write_text

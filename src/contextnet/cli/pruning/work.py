@@ -13,10 +13,10 @@ from rich.console import Console
 from contextnet.benchmark.side_by_side import Candidate
 from contextnet.cli.evaluate import require_same_classes
 from contextnet.cli.options import require_device
-from contextnet.cli.prune_chain import Chain
-from contextnet.cli.prune_report import Report, measure
-from contextnet.cli.prune_start import epochs_of, find_start, find_training_recipe, require_wide_enough
-from contextnet.cli.prune_training import Trainings
+from contextnet.cli.pruning.chain import Chain
+from contextnet.cli.pruning.report import Report, measure
+from contextnet.cli.pruning.start import epochs_of, find_start, find_training_recipe, require_wide_enough
+from contextnet.cli.pruning.training import Trainings
 from contextnet.compression.pruning.chain import between, keep_targets
 from contextnet.compression.pruning.latency import Timing
 from contextnet.compression.pruning.pruner import PruneOptions, Target, cost_of, parse_target, width_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from contextnet.benchmark.side_by_side import Candidate
-from contextnet.cli.prune_training import Trainings
+from contextnet.cli.pruning.training import Trainings
 from contextnet.compression.post_training import keep_int8
 from contextnet.compression.pruning.chain import prune_in_steps
 from contextnet.compression.pruning.pruner import PruneOptions, Target
