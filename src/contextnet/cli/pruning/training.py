@@ -27,8 +27,8 @@ from contextnet.training.session import Display, train_in_folder
 INT8_RATE = 0.1
 """The learning rate of training for INT8, in those of the recipe."""
 
-FREE_KEYS = {"execution", "checkpoints", "validate_every", "tensorboard"}
-"""What may change while a run is gone on with."""
+FREE_KEYS = {"init_from", "execution", "checkpoints", "validate_every", "tensorboard"}
+"""What may change while a run is gone on with: where a chain's folder lies is no matter."""
 
 SHORT = 60
 """So many characters of a value are quoted."""
