@@ -255,7 +255,7 @@ def test_a_chain_stays_what_it_was_begun_as(shell: Shell, tmp_path: Path, recipe
     code, _, err = shell(*command)
     assert code == 0, f"{err}: a run that was killed before its first state begins anew"
     again = [*command, "--steps-only", "--output", str(tmp_path / "again")]
-    again[1] = str(output / "best-pruned.safetensors")
+    again[1] = str(output / "run-pruned.safetensors")
     again[3] = "0.05"
     assert shell(*again)[0] == 0
     assert json.loads((tmp_path / "report.json").read_text())["rows"][0]["epochs"] == 2, "those of both runs"

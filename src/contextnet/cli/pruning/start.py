@@ -13,6 +13,7 @@ from contextnet.runtime.engines.choice import WEIGHTS_SUFFIX
 from contextnet.spec import ContextNetSpec
 from contextnet.weights.catalogue import find_weights, model_names, summarize_weights, weights_names
 
+RUN_WEIGHTS = {"best", "last"}
 RECIPE_SUFFIXES, MODEL_SUFFIXES = {".yaml", ".yml"}, {".onnx", ".xml"}
 
 
@@ -35,6 +36,12 @@ def find_start(start: str, widths: Sequence[Target]) -> Path | None:
     if start in names and _width_of_file(find_weights(start)) >= widths[0].value:
         return find_weights(start)
     return None
+
+
+def name_of(start: str) -> str:
+    """Name a network after its file, recipe or shipped name; weights that are called as in every run, after the run."""
+    path = Path(start)
+    return path.resolve().parent.name if path.stem in RUN_WEIGHTS else path.stem
 
 
 def find_training_recipe(start: str, source: Path | None, recipe: str | None) -> Path:

@@ -15,7 +15,7 @@ from contextnet.cli.evaluate import require_same_classes
 from contextnet.cli.options import require_device
 from contextnet.cli.pruning.chain import Chain
 from contextnet.cli.pruning.report import Report, measure
-from contextnet.cli.pruning.start import epochs_of, find_start, find_training_recipe, require_wide_enough
+from contextnet.cli.pruning.start import epochs_of, find_start, find_training_recipe, name_of, require_wide_enough
 from contextnet.cli.pruning.training import Trainings
 from contextnet.compression.pruning.chain import between, keep_targets
 from contextnet.compression.pruning.latency import Timing
@@ -122,7 +122,7 @@ def prune_and_report(
     with ending_on_sigterm():
         begin = _begin(source, output / "wide", training, trainings)
         targets = aim.targets(begin.path, output, options.timing)
-        chain = Chain(begin, targets, output, f"{Path(start).stem}-pruned", trainings, console)
+        chain = Chain(begin, targets, output, f"{name_of(start)}-pruned", trainings, console)
         candidates = chain.run(options, wide)
         if forms.direct:
             candidates.append(chain.train_directly(candidates[-1]))
