@@ -102,6 +102,7 @@ def test_a_target_is_reached_in_steps(shell: Shell, tmp_path: Path) -> None:
 def test_a_chain_begins_wide_trains_in_between_and_is_gone_on_with(shell: Shell, tmp_path: Path, recipe: Path) -> None:
     output = tmp_path / "out"
     words = [str(recipe), "--schedule", "0.375,0.25", "--wide", "0.5", "--wide-epochs", "2", "--epochs", "1"]
+    words += ["--last-epochs", "2"]
     command = ["prune", *words, "--direct", "--data", f"folder:{tmp_path / 'data'}", "--output", str(output), *SMALL]
     code, out, err = shell(*command, "--json", "-")
     assert code == 0, err
@@ -118,8 +119,10 @@ def test_a_chain_begins_wide_trains_in_between_and_is_gone_on_with(shell: Shell,
     name = "context.head.conv.weight"
     assert not start.tensors[name].equal(pruned.tensors[name]), "it was trained on"
     resolved = yaml.safe_load((output / "2-width-0.25" / "run" / "recipe.yaml").read_text())
-    assert resolved["epochs"] == 1
-    assert yaml.safe_load((output / "direct" / "recipe.yaml").read_text())["epochs"] == 2 + 2 * 1
+    assert resolved["epochs"] == 2, "those after the last step"
+    assert yaml.safe_load((output / "1-width-0.375" / "run" / "recipe.yaml").read_text())["epochs"] == 1
+    assert yaml.safe_load((output / "direct" / "recipe.yaml").read_text())["epochs"] == 2 + 1 + 2
+    assert [row["epochs"] for row in rows] == [2, 3, 5, 5]
     written = {path: path.stat().st_mtime_ns for path in output.rglob("best.safetensors")}
     assert len(written) == 4
     code, again, err = shell(*command, "--json", "-")

@@ -12,6 +12,7 @@ from contextnet.cli.pruning.options import (
     Epochs,
     Int8,
     Int8Epochs,
+    LastEpochs,
     Multiple,
     Output,
     RecipeName,
@@ -39,6 +40,7 @@ def prune(
     steps_only: StepsOnly = False,
     recipe: RecipeName = None,
     epochs: Epochs = 20,
+    last_epochs: LastEpochs = None,
     wide: Wide = 2.0,
     wide_epochs: WideEpochs = 60,
     direct: Direct = False,
@@ -72,12 +74,13 @@ def prune(
     if int8:
         require_nncf("prune --int8")
     changes = [*(set_ or []), *override("data.source", data)]
-    training = None if steps_only else TrainingWishes(recipe, tuple(changes), epochs, wide, wide_epochs, device)
+    last_epochs = last_epochs or epochs
+    training = TrainingWishes(recipe, tuple(changes), epochs, last_epochs, wide, wide_epochs, device)
     prune_and_report(
         start,
         output,
         Aim(target, schedule, steps),
-        training,
+        None if steps_only else training,
         Forms(direct, int8_epochs if int8 else None),
         PruneOptions(scope, criterion, multiple, Timing(parse_size(size), engine, precision)),
         Scoring(data, split),

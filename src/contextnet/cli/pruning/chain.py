@@ -40,14 +40,12 @@ class Chain:
         fine_tune = self.trainings.fine_tune if self.trainings else None
         say = self.console.print
         done = prune_in_steps(self.begin.path, self.targets, self.output, self.name, options, fine_tune, say, width)
-        epochs = self.trainings.epochs if self.trainings else 0
-        return [
-            self.begin,
-            *(
-                Candidate(f"{PRUNED}{step.target}", step.weights, self.begin.epochs + number * epochs)
-                for number, step in enumerate(done, start=1)
-            ),
-        ]
+        networks, epochs = [self.begin], self.begin.epochs
+        for step in done:
+            if self.trainings is not None:
+                epochs += self.trainings.last_epochs if step is done[-1] else self.trainings.epochs
+            networks.append(Candidate(f"{PRUNED}{step.target}", step.weights, epochs))
+        return networks
 
     def train_directly(self, pruned: Candidate) -> Candidate:
         """Train a network of the pruned one's size from scratch, for as many epochs as led to that."""

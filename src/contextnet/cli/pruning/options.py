@@ -24,6 +24,9 @@ RecipeName = Annotated[
     str | None, Option(help="The recipe to train by; that of the network's name, or beside its weights, if left out.")
 ]
 Epochs = Annotated[int, Option(min=1, help="Epochs after each step.")]
+LastEpochs = Annotated[
+    int | None, Option(min=1, help="Epochs after the last step; as after the others if left out.", show_default=False)
+]
 Wide = Annotated[float, Option(help="The width to begin with, where a recipe is given.")]
 WideEpochs = Annotated[int, Option(min=1, help="Epochs of that network.")]
 Direct = Annotated[

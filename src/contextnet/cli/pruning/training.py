@@ -38,13 +38,15 @@ SHORT = 60
 class Trainings:
     """Runs by one recipe, which differ in their network, in where it starts from, and in their epochs.
 
-    ``overrides`` change the recipe as ``--set`` does. A run that lies in its folder already is gone on with, or left
-    as it is when it has ended; one by another recipe is refused.
+    ``overrides`` change the recipe as ``--set`` does; ``epochs`` are those after a step, ``last_epochs`` after the last
+    one. A run that lies in its folder already is gone on with, or left as it is when it has ended; one by another
+    recipe is refused.
     """
 
     recipe: Path
     overrides: Sequence[str]
     epochs: int
+    last_epochs: int
     device: torch.device
     console: Console
 
@@ -63,9 +65,10 @@ class Trainings:
         values["network"] = {**values.get("network", {}), "width": width}
         return self._run({**values, "name": f"{name}-x{width:g}", "epochs": epochs}, folder)
 
-    def fine_tune(self, weights: Weights, path: Path, folder: Path) -> Path:
+    def fine_tune(self, weights: Weights, path: Path, folder: Path, is_last: bool) -> Path:
         """Train a pruned network on, from its file."""
-        return self._run({**self._described(weights.spec), **_start(path), "epochs": self.epochs}, folder)
+        epochs = self.last_epochs if is_last else self.epochs
+        return self._run({**self._described(weights.spec), **_start(path), "epochs": epochs}, folder)
 
     def train_directly(self, spec: ContextNetSpec, epochs: int, folder: Path) -> Path:
         """Train a network of the same size from scratch."""

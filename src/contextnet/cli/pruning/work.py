@@ -71,6 +71,7 @@ class TrainingWishes:
     recipe: str | None
     changes: tuple[str, ...]
     epochs: int
+    last_epochs: int
     wide: float
     wide_epochs: int
     device: str
@@ -182,4 +183,4 @@ def _begin(
 def _trainings(start: str, source: Path | None, wishes: TrainingWishes, console: Console) -> Trainings:
     require_device(wishes.device)
     recipe = find_training_recipe(start, source, wishes.recipe)
-    return Trainings(recipe, wishes.changes, wishes.epochs, torch.device(wishes.device), console)
+    return Trainings(recipe, wishes.changes, wishes.epochs, wishes.last_epochs, torch.device(wishes.device), console)

@@ -16,8 +16,10 @@ from contextnet.errors import CompressionError
 from contextnet.files import file_checksum, write_json
 from contextnet.models.storage import Weights, read_weights, write_weights
 
-FineTune = Callable[[Weights, Path, Path], Path]
+FineTune = Callable[[Weights, Path, Path, bool], Path]
 """Trains a pruned network on, from the file that it lies in, in a run's folder, and gives the file of the best weights.
+
+It is told whether the network is the last of the chain.
 
 Called again for a run that was interrupted, it goes on with that; for one that has ended it only gives the file.
 """
@@ -73,7 +75,7 @@ def prune_in_steps(
         weights = read_weights(pruned)
         if any(weights.training.get(key) != value for key, value in origin.items()):
             raise CompressionError(f"{pruned}: was pruned from another network, or otherwise; {REMEDY}")
-        tuned = fine_tune(weights, pruned, place / "run") if fine_tune else None
+        tuned = fine_tune(weights, pruned, place / "run", number == len(targets)) if fine_tune else None
         steps.append(ChainStep(target, pruned, tuned))
         previous = steps[-1].weights
         width = target.value if target.unit == "width" else None
