@@ -9,9 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from contextnet.benchmark.engine_calls import SingleCalls
 from contextnet.benchmark.footprint import memory_to_run_mb
 from contextnet.benchmark.inference_rate import ROUNDS, read_spec
+from contextnet.benchmark.noise import await_quiet, find_noise, others_share
 from contextnet.benchmark.turns import TURN_S, Progress, Timer, Timings, take_turns
 from contextnet.compression.pruning.latency import Timing, write_float_model
 from contextnet.data.sample import SegmentationData
@@ -81,9 +84,17 @@ class NetworkRow:
         return {"role": self.role} | asdict(self) | {"path": str(self.path), "latency_ms": round(self.latency_ms, 3)}
 
 
+@dataclass(frozen=True)
+class SideBySide:
+    """The networks of a comparison; ``noise`` says why their latencies are no result, and is None if they are one."""
+
+    rows: tuple[NetworkRow, ...]
+    noise: str | None
+
+
 def measure_side_by_side(
     candidates: Sequence[Candidate], timing: Timing, data: SegmentationData | None, show: ShowProgress
-) -> list[NetworkRow]:
+) -> SideBySide:
     """Count, time and score networks on this machine.
 
     Weights are timed as the float32 model file that they export to, and scored by PyTorch in float32; model files are
@@ -93,7 +104,7 @@ def measure_side_by_side(
     scored = [None if data is None else _score(candidate, data, timing, show) for candidate in candidates]
     with TemporaryDirectory(prefix="contextnet-") as folder:
         models = [_model_file(candidate, Path(folder) / f"{n}.onnx") for n, candidate in enumerate(candidates)]
-        timings, precisions = _latencies(models, timing, show)
+        timings, precisions, noise = _latencies(models, timing, show)
         rows = []
         for candidate, model, timed, precision, miou in zip(
             candidates, models, timings, precisions, scored, strict=True
@@ -116,7 +127,7 @@ def measure_side_by_side(
                     miou=miou,
                 )
             )
-    return rows
+    return SideBySide(tuple(rows), noise)
 
 
 def _open(candidate: Candidate, timing: Timing) -> Segmenter:
@@ -134,8 +145,10 @@ def _model_file(candidate: Candidate, place: Path) -> Path:
     return place
 
 
-def _latencies(models: Sequence[Path], timing: Timing, show: ShowProgress) -> tuple[list[Timings], list[str]]:
-    """Time all model files in turns, and say what each computes in."""
+def _latencies(
+    models: Sequence[Path], timing: Timing, show: ShowProgress
+) -> tuple[list[Timings], list[str], str | None]:
+    """Time all model files in turns; also say what each computes in, and what disturbed them."""
     timers: dict[str, Timer] = {}
     precisions = []
     with ExitStack() as stack:
@@ -144,8 +157,13 @@ def _latencies(models: Sequence[Path], timing: Timing, show: ShowProgress) -> tu
             timers[str(model)] = SingleCalls(engine, timing.image()[0]).scored_s
             precisions.append(engine.info.precision)
         progress = stack.enter_context(show(f"timing {len(models)} networks"))
+        before = await_quiet()
         timed = take_turns(timers, ROUNDS, TURN_S, progress)
-    return [timed[str(model)] for model in models], precisions
+        after = others_share()
+    others = None if before is None or after is None else max(before, after)
+    timings = [timed[str(model)] for model in models]
+    median_spread = float(np.median([timed.spread for timed in timings]))
+    return timings, precisions, find_noise(others, {"median": median_spread})
 
 
 def _score(candidate: Candidate, data: SegmentationData, timing: Timing, show: ShowProgress) -> float | None:

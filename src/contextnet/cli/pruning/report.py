@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contextnet.benchmark.machine import describe_machine
-from contextnet.benchmark.side_by_side import Candidate, NetworkRow, measure_side_by_side
+from contextnet.benchmark.side_by_side import Candidate, NetworkRow, SideBySide, measure_side_by_side
 from contextnet.cli.evaluate import require_same_classes
 from contextnet.cli.options import emit_json
 from contextnet.cli.progress import progress_bar
@@ -44,7 +44,7 @@ FILES = ("report.svg", "{name}-int8.onnx")
 """What an earlier report may have left and this one may lack."""
 
 
-def measure(candidates: Sequence[Candidate], timing: Timing, data: SegmentationData | None) -> list[NetworkRow]:
+def measure(candidates: Sequence[Candidate], timing: Timing, data: SegmentationData | None) -> SideBySide:
     """Measure networks side by side; raises ``DataError`` where they have other classes than the data."""
     if data is not None:
         first = candidates[0].path
@@ -56,10 +56,15 @@ def measure(candidates: Sequence[Candidate], timing: Timing, data: SegmentationD
 class Report:
     """The networks of a chain; ``result`` is the row of the smallest, ``scored_on`` names the split, if any."""
 
-    rows: Sequence[NetworkRow]
+    measured: SideBySide
     result: NetworkRow
     timing: Timing
     scored_on: str | None
+
+    @property
+    def rows(self) -> Sequence[NetworkRow]:
+        """All networks, in the order in which they were made."""
+        return self.measured.rows
 
     def keep(self, folder: Path) -> None:
         """Leave the smallest network, its best INT8 form, the table and the plot in the chain's folder."""
@@ -79,7 +84,8 @@ class Report:
     def to_json(self, folder: Path) -> dict[str, Any]:
         """Describe the smallest network, with the file that it is kept in, and all rows, as plain JSON values."""
         kept = {"path": str(self._weights_file(folder))}
-        return {**self.result.to_json(), **kept, "rows": [row.to_json() for row in self.rows]}
+        rows = [row.to_json() for row in self.rows]
+        return {**self.result.to_json(), **kept, "noise": self.measured.noise, "rows": rows}
 
     def tell(self, folder: Path, json_file: str | None) -> None:
         """Write JSON where it is asked for, and print the table, in short, unless standard output has the JSON."""
@@ -95,6 +101,8 @@ class Report:
         for row in self.rows:
             table.add_row(*(COLUMNS[name](row).removeprefix(PRUNED) for name in columns))
         console.print(table)
+        if self.measured.noise:
+            console.print(f"the latencies are no result: {self.measured.noise}")
         console.print(f"{self._weights_file(folder)}; more in {folder / 'report.md'}")
 
     def _weights_file(self, folder: Path) -> Path:
@@ -127,6 +135,7 @@ class Report:
         machine, size = describe_machine(), "×".join(map(str, self.timing.size_hw))
         rule = ["---" if name in TEXT_COLUMNS else "--:" for name in self._columns]
         lines = [" | ".join(cells) for cells in (self._columns, rule, *self._cells())]
+        noise = f" **The latencies are no result**: {self.measured.noise}." if self.measured.noise else ""
         scored = ""
         if self.scored_on:
             scored = (
@@ -140,7 +149,7 @@ class Report:
             + f"\nLatency and memory: one {size} image after the other, from uint8 pixels to scores, in "
             f"{self.timing.engine} on {machine.cores} cores of {machine.cpu}, medians over rounds in which all "
             "networks take turns. Weights run as the float32 model file that `contextnet export` makes of them, whose "
-            f"size this is.{scored}\n\n    {shlex.join(['contextnet', *sys.argv[1:]])}\n"
+            f"size this is.{noise}{scored}\n\n    {shlex.join(['contextnet', *sys.argv[1:]])}\n"
         )
 
     def _plot(self, scored_on: str) -> str:

@@ -130,8 +130,8 @@ def prune_and_report(
         if forms.int8_epochs is not None and data is not None:
             finals, others = candidates[len(targets) :], candidates[: len(targets)]
             candidates += chain.quantize(finals, others, data, forms.int8_epochs)
-        rows = measure(candidates, options.timing, samples)
-        report = Report(rows, rows[len(targets)], options.timing, samples.name if samples else None)
+        measured = measure(candidates, options.timing, samples)
+        report = Report(measured, measured.rows[len(targets)], options.timing, samples.name if samples else None)
         report.keep(output)
     report.tell(output, json_file)
 
