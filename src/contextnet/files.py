@@ -97,11 +97,16 @@ def write_json(path: Path, values: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8, atomically."""
-    write_atomically(path, lambda file: _write_bytes(file, text.encode()))
+    write_bytes(path, text.encode())
 
 
-def _write_bytes(file: BinaryIO, content: bytes) -> None:
-    file.write(content)
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes as they are, atomically."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    write_atomically(path, write)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +20,7 @@ from contextnet.cli.progress import progress_bar
 from contextnet.cli.pruning.chain import PRUNED
 from contextnet.compression.pruning.latency import Timing
 from contextnet.data.sample import SegmentationData
-from contextnet.files import write_atomically, write_json, write_text
+from contextnet.files import write_bytes, write_json, write_text
 from contextnet.models.storage import read_weights, write_weights
 from contextnet.reporting.pareto import Panel, Point, pareto_front, pareto_svg
 
@@ -74,8 +74,7 @@ class Report:
         training = {**weights.training, "epochs_in_all": self.result.epochs}
         write_weights(self._weights_file(folder), replace(weights, training=training))
         if self._best_int8 is not None:
-            content = self._best_int8.path.read_bytes()
-            write_atomically(folder / f"{self.result.network}-int8.onnx", lambda file: _write(file, content))
+            write_bytes(folder / f"{self.result.network}-int8.onnx", self._best_int8.path.read_bytes())
         if self.scored_on:
             write_text(folder / "report.svg", self._plot(self.scored_on))
         write_json(folder / "report.json", self.to_json(folder))
@@ -166,7 +165,3 @@ class Report:
 
 def _point(row: NetworkRow, cost: float) -> Point:
     return Point(row.source.removeprefix(PRUNED), row.form or "float", cost, 100 * (row.miou or 0.0))
-
-
-def _write(file: BinaryIO, content: bytes) -> None:
-    file.write(content)
