@@ -189,6 +189,7 @@ def test_int8_forms_stand_beside_their_networks(
         (["--target", "params=300000", "--direct"], "--direct, --recipe, --set and --device are for training"),
         (["--target", "params=300000", "--int8"], "--int8 needs --data KIND:ROOT"),
         (["--schedule", "1.5,1"], "there is nothing to prune before a recipe is trained; give weights"),
+        (["--schedule", "1"], "there is nothing to prune before a recipe is trained; give weights"),
         (["--target", "params=300000", "--recipe", "cn14-camvid"], "are for training, and --steps-only trains not"),
         (["--target", "params=300000", "--precision", "int8"], "precision 'int8'"),
         (["--target", "width=0.05"], "width=0.05: a tenth of each layer stays; give at least 0.1"),
@@ -218,6 +219,7 @@ def test_what_does_not_fit_together_is_told_before_anything_is_done(shell: Shell
         (["cn14-camvid", *to_params, "--data", "camvid:nowhere"], "nowhere"),
         ([str(recipe), "--schedule", "0.5,0.25", "--wide", "0.375"], "the network has width 0.375; begin with less"),
         ([str(weights), "--schedule", "1.5,1", "--recipe", str(recipe)], "the network has width 1; begin with less"),
+        ([str(weights), "--schedule", "1", "--recipe", str(recipe)], "the network has width 1; begin with less"),
         ([str(tmp_path / "nameless.yaml"), "--schedule", "1"], "'name' is missing"),
     ):
         code, _, err = shell("prune", *words, "--output", str(output), *SMALL)
@@ -230,7 +232,7 @@ def test_what_does_not_fit_together_is_told_before_anything_is_done(shell: Shell
     assert code == 2
 
 
-def test_a_shipped_name_is_its_weights_where_they_are_wide_enough(shell: Shell, tmp_path: Path) -> None:
+def test_a_shipped_name_is_its_weights_where_they_are_wider_than_the_schedule(shell: Shell, tmp_path: Path) -> None:
     words = ["--schedule", "0.75,0.5", "--steps-only", "--output", str(tmp_path), *SMALL]
     code, out, err = shell("prune", "cn14-camvid", *words, "--json", "-")
     assert code == 0, err

@@ -21,7 +21,7 @@ def find_start(start: str, widths: Sequence[Target]) -> Path | None:
     """Give the weights to prune, or None where ``start`` is a recipe, whose network is trained first.
 
     ``widths`` are those of a schedule, or none. The name of a shipped network stands for its weights where these are
-    wide enough for the schedule, otherwise for its recipe. Raises ``ContextNetError`` for what is neither.
+    wider than the first of them, otherwise for its recipe. Raises ``ContextNetError`` for what is neither.
     """
     suffix = Path(start).suffix
     names = weights_names()
@@ -33,7 +33,7 @@ def find_start(start: str, widths: Sequence[Target]) -> Path | None:
         return find_weights(start)
     if suffix == WEIGHTS_SUFFIX:
         return find_weights(start)
-    if start in names and _width_of_file(find_weights(start)) >= widths[0].value:
+    if start in names and _width_of_file(find_weights(start)) > widths[0].value:
         return find_weights(start)
     return None
 
@@ -63,8 +63,8 @@ def find_training_recipe(start: str, source: Path | None, recipe: str | None) ->
 
 
 def require_wide_enough(widths: Sequence[Target], width: float) -> None:
-    """Raise ``CompressionError`` where a schedule begins above the network's width."""
-    if widths and widths[0].value > width:
+    """Raise ``CompressionError`` where a schedule does not begin below the network's width."""
+    if widths and widths[0].value >= width:
         raise CompressionError(f"schedule from {widths[0]}: the network has width {width:g}; begin with less")
 
 
