@@ -18,6 +18,7 @@ from typing import Any
 from contextnet.evaluation.scores import Scores
 from contextnet.files import write_text
 from contextnet.models.storage import Weights, read_weights, write_weights
+from contextnet.spec import VARIANTS
 from contextnet.training.recipe.recipe import Recipe, read_recipe
 from contextnet.training.run_folder import RunFolder
 
@@ -70,7 +71,10 @@ def ship(run: RunFolder, name: str, told: Told, earlier: Sequence[RunFolder]) ->
     hours = sum(_hours(_events(folder)) for folder in (*earlier, run))
     training = {**weights.training, "command": told.command, "hours": round(hours, 2), "machine": told.machine}
     kept = {n: t for n, t in weights.tensors.items() if not n.startswith("auxiliary.")}
-    shipped = replace(weights, spec=replace(weights.spec, auxiliary=False), tensors=kept, training=training)
+    # A network of the paper keeps its name; one that was pruned has none but that which it is shipped by.
+    own_name = weights.spec.name if weights.spec.name in VARIANTS else name
+    spec = replace(weights.spec, auxiliary=False, name=own_name)
+    shipped = replace(weights, spec=spec, tensors=kept, training=training)
     target = FOLDER / f"{name}.safetensors"
     write_weights(target, shipped)
     size_mb = target.stat().st_size / 1e6
