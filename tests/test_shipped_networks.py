@@ -19,12 +19,23 @@ from contextnet.runtime.segmenter import Segmenter
 from contextnet.weights.catalogue import find_model_file, find_weights, model_names, summarize_weights, weights_names
 
 
+CAMVID = {
+    "cn14-camvid": (855_819, 0.63),
+    "cn14-camvid-pruned": (855_819, 0.63),
+    "cn14-500-camvid": (489_379, 0.58),
+    "cn14-500-camvid-pruned": (489_379, 0.62),
+    "cn14-160-camvid": (158_971, 0.50),
+    "cn14-160-camvid-pruned": (158_971, 0.54),
+}
+"""The networks trained on CamVid: their parameters, and the least mIoU on val that is worth shipping."""
+
+
 def _predictor(name: str) -> NetworkPredictor:
     return NetworkPredictor(read_weights(find_weights(name)).build())
 
 
 def test_the_networks_of_the_documents_are_shipped_with_cards_and_notices() -> None:
-    assert {"cn14-camvid", "cn14-synthetic"} <= set(weights_names())
+    assert {*CAMVID, "cn14-synthetic"} == set(weights_names())
     for name in weights_names():
         path = find_weights(name)
         card = path.with_suffix(".md").read_text(encoding="utf-8")
@@ -35,10 +46,15 @@ def test_the_networks_of_the_documents_are_shipped_with_cards_and_notices() -> N
         assert summary.licence in card
 
 
-def test_cn14_camvid_has_the_miou_of_its_card(camvid_root: Path) -> None:
-    scores = evaluate(_predictor("cn14-camvid"), open_data(f"camvid:{camvid_root}", "val")).scores
-    assert scores.miou == pytest.approx(summarize_weights(find_weights("cn14-camvid")).miou, abs=0.001)
-    assert scores.miou >= 0.60
+@pytest.mark.parametrize(("name", "parameters", "least"), [(name, *facts) for name, facts in CAMVID.items()])
+def test_a_network_of_camvid_has_the_size_and_miou_of_its_card(
+    camvid_root: Path, name: str, parameters: int, least: float
+) -> None:
+    summary = summarize_weights(find_weights(name))
+    scores = evaluate(_predictor(name), open_data(f"camvid:{camvid_root}", "val")).scores
+    assert scores.miou == pytest.approx(summary.miou, abs=0.001)
+    assert scores.miou >= least
+    assert summary.parameters == pytest.approx(parameters, rel=0.005)
 
 
 def test_cn14_synthetic_labels_streets_it_was_not_trained_on() -> None:
@@ -78,9 +94,12 @@ def has_bfloat16() -> bool:
     return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def test_int8_loses_at_most_half_a_point_on_camvid(camvid_root: Path) -> None:
-    with Segmenter.load("cn14-camvid-int8", precision="fp32") as segmenter:
+@pytest.mark.parametrize("name", CAMVID)
+def test_int8_loses_at_most_half_a_point_on_camvid(camvid_root: Path, name: str) -> None:
+    with Segmenter.load(f"{name}-int8", precision="fp32") as segmenter:
         scores = evaluate(segmenter, open_data(f"camvid:{camvid_root}", "val")).scores
-        quantization = read_onnx_file(find_model_file("cn14-camvid-int8")).metadata.training["quantization"]
-    assert scores.miou >= summarize_weights(find_weights("cn14-camvid")).miou - 0.005
+        quantization = read_onnx_file(find_model_file(f"{name}-int8")).metadata.training["quantization"]
+    miou = summarize_weights(find_weights(name)).miou
+    assert miou is not None
+    assert scores.miou >= miou - 0.005
     assert scores.miou == pytest.approx(quantization["after"], abs=0.001)
