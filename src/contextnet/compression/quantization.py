@@ -29,6 +29,9 @@ from contextnet.runtime.onnx_graph import drop_unread_constants, replace_field
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _FLOAT_PIXELS = f"{PIXELS}.float"
 
+CHOOSING_SHARE = 0.8
+"""The share of the drop that choosing layers may use up; weights that are packed as INT8 in the end differ a little."""
+
 
 class CalibrationImages(Protocol):
     """Images, uint8 (H, W, 3) RGB of any sizes, that are gone through more than once, one at a time."""
@@ -87,9 +90,9 @@ def quantize(
     """Quantize a float32 network's graph by the ranges that ``images`` make in it.
 
     Images are padded to ``multiple`` by replicating their edges. Where ``judge``, by its choosing images, finds the
-    quantized network more than ``max_drop`` below the float one, the layers that cost most go back to float until it
-    does not; the result is accepted by its accepting images. Raises ``MissingDependencyError`` when NNCF is not
-    installed, ``ExportError`` when the result stays more than ``max_drop`` below.
+    quantized network, as it will read pixels, more than ``max_drop`` below the float one, the layers that cost most go
+    back to float until it does not; the result is accepted by its accepting images. Raises ``MissingDependencyError``
+    when NNCF is not installed, ``ExportError`` when the result stays more than ``max_drop`` below.
     """
     nncf = _load_nncf()
     with redirect_stdout(sys.stderr):  # where its progress bars belong
@@ -97,8 +100,8 @@ def quantize(
             network,
             nncf.Dataset(images, lambda image: {PIXELS: _padded(image, multiple)}),
             nncf.Dataset(judge.choosing),
-            lambda model, indices: judge(model, list(indices)),
-            max_drop=max_drop,
+            lambda model, indices: judge(_reading_uint8(model), list(indices)),
+            max_drop=CHOOSING_SHARE * max_drop,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
         )
@@ -164,13 +167,21 @@ def _is_pixels(value: str) -> bool:
 
 
 def _make_exact(graph: onnx.GraphProto, resize: onnx.NodeProto) -> None:
-    """Let the INT8 weights of a resize stand for the quarters that they are, not for the nearest of INT8's steps."""
+    """Let the weights of a resize be the quarters that they are, not the nearest of INT8's steps.
+
+    Where they are INT8 already, their step changes; where they are still rounded on the way, they pass unrounded.
+    """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    source = next((n for n in graph.node if n.op_type == _DEQUANTIZE and n.output[0] == resize.input[1]), None)
-    if source is not None:
+    producers = {node.output[0]: node for node in graph.node}
+    source = producers.get(resize.input[1])
+    if source is None or source.op_type != _DEQUANTIZE:
+        return
+    if source.input[0] in constants:
         steps = np.abs(constants[source.input[0]]).reshape(RGB, -1).max(axis=1)
         scale = np.reshape(RESIZE_WEIGHT / steps, constants[source.input[1]].shape)
         _set_constant(graph, source.input[1], scale.astype(np.float32))
+    else:
+        resize.input[1] = producers[source.input[0]].input[0]
 
 
 def _rename_input(nodes: Iterable[onnx.NodeProto], old: str, new: str) -> None:
