@@ -130,7 +130,9 @@ class NeverGoodEnough(GivenJudge):
 
     def __call__(self, network: onnx.ModelProto, images: Sequence[int]) -> tuple[float, list[float]]:
         is_quantized = any(node.op_type == "QuantizeLinear" for node in network.graph.node)
-        is_finished = network.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+        constants = {t.name for t in network.graph.initializer if t.data_type == onnx.TensorProto.INT8}
+        dequantized = [node.input[0] for node in network.graph.node if node.op_type == "DequantizeLinear"]
+        is_finished = not constants.isdisjoint(dequantized)
         figure = 0.4 if is_quantized and is_finished else 0.9
         return figure, [figure] * len(images)
 
@@ -139,6 +141,20 @@ def test_a_network_that_int8_ruins_is_refused(source: onnx.ModelProto) -> None:
     expected = r"INT8 costs too much: figure 90\.00 % became 40\.00 %, and at most 1\.00 points may be lost"
     with pytest.raises(ExportError, match=expected):
         quantize(source, CALIBRATION, SPEC.size_multiple, NeverGoodEnough(), max_drop=0.01)
+
+
+def test_layers_are_chosen_by_networks_that_read_pixels_as_the_result_does(source: onnx.ModelProto) -> None:
+    pixel_types = []
+
+    class Watching(GivenJudge):
+        def __call__(self, network: onnx.ModelProto, images: Sequence[int]) -> tuple[float, list[float]]:
+            if list(images) == list(self.choosing):
+                pixel_types.append(network.graph.input[0].type.tensor_type.elem_type)
+            return super().__call__(network, images)
+
+    quantize(source, CALIBRATION, SPEC.size_multiple, Watching({0: 1.0}), max_drop=0.01)
+    assert len(pixel_types) >= 2
+    assert set(pixel_types) == {onnx.TensorProto.UINT8}
 
 
 def test_a_network_that_fails_on_the_accepting_images_alone_is_refused(source: onnx.ModelProto) -> None:

@@ -29,6 +29,9 @@ from contextnet.runtime.onnx_graph import drop_unread_constants, replace_field
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _FLOAT_PIXELS = f"{PIXELS}.float"
 
+INT8_STEPS = 127
+"""To either side of zero."""
+
 CHOOSING_SHARE = 0.8
 """The share of the drop that choosing layers may use up; weights that are packed as INT8 in the end differ a little."""
 
@@ -169,7 +172,7 @@ def _is_pixels(value: str) -> bool:
 def _make_exact(graph: onnx.GraphProto, resize: onnx.NodeProto) -> None:
     """Let the weights of a resize be the quarters that they are, not the nearest of INT8's steps.
 
-    Where they are INT8 already, their step changes; where they are still rounded on the way, they pass unrounded.
+    Where they are INT8 already, their step changes to fit; where they are still rounded on the way, to INT8's least.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     producers = {node.output[0]: node for node in graph.node}
@@ -181,7 +184,9 @@ def _make_exact(graph: onnx.GraphProto, resize: onnx.NodeProto) -> None:
         scale = np.reshape(RESIZE_WEIGHT / steps, constants[source.input[1]].shape)
         _set_constant(graph, source.input[1], scale.astype(np.float32))
     else:
-        resize.input[1] = producers[source.input[0]].input[0]
+        for node in (producers[source.input[0]], source):
+            scale = np.full(constants[node.input[1]].shape, RESIZE_WEIGHT / INT8_STEPS, np.float32)
+            _set_constant(graph, node.input[1], scale)
 
 
 def _rename_input(nodes: Iterable[onnx.NodeProto], old: str, new: str) -> None:
