@@ -80,7 +80,8 @@ def test_a_stream_is_measured_beside_its_stages(tmp_path: Path, monkeypatch: pyt
     assert (rate.size_hw, rate.frames, len(rate.rounds)) == ((64, 96), 30, 3)
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert rate.rate > 1
-    assert 0 < rate.share_of_bound < 1.5
+    # Each round is measured beside its own bound; other work on the machine may slow one of the two.
+    assert 0 < min(each.rate / each.bound(rate.cores) for each in rate.rounds) < 1.5
     assert json.loads(json.dumps(rate.to_json()))["stages"].keys() == set(STAGES)
 
 

@@ -17,6 +17,7 @@ from contextnet.models.contextnet import ContextNet
 from contextnet.models.storage import Weights, write_weights
 from contextnet.spec import ContextNetSpec, variant
 from contextnet.training.transfer import load_transfer, transfer
+from contextnet.weights import weights_names
 
 SPEC = variant("cn14", CAMVID.num_classes, width=0.25)
 
@@ -123,7 +124,7 @@ def test_the_file_that_does_not_fit_is_named(tmp_path: Path, width: float) -> No
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, "is neither a file nor a shipped network (cn14-camvid, cn14-synthetic"),
+        (None, f"is neither a file nor a shipped network ({', '.join(weights_names())})"),
         (pickle.dumps({"classifier.weight": [1.0]}), "a pickle or archive, which may run code when loaded"),
         (b"not weights", "no safetensors file"),
         (b"", "0 bytes long, no safetensors file"),
