@@ -21,7 +21,9 @@ from contextnet.weights.catalogue import find_model_file, find_weights, model_na
 CAMVID = {
     "cn14-camvid": (855_819, 0.63),
     "cn14-camvid-pruned": (855_819, 0.63),
+    "cn14-500-camvid": (489_379, 0.62),
     "cn14-500-camvid-pruned": (489_379, 0.62),
+    "cn14-160-camvid": (158_971, 0.60),
     "cn14-160-camvid-pruned": (158_971, 0.59),
 }
 """The networks trained on CamVid: their parameters, and the least mIoU on val that is worth shipping."""
