@@ -168,7 +168,9 @@ def terminal(command: list[str]) -> Iterator[tuple[int, int]]:
 
 @pytest.mark.parametrize("after_s", [0.0, 0.1, 0.3])
 def test_an_interrupt_while_it_starts_is_silent(after_s: float) -> None:
-    program = "from contextnet.__main__ import main; print(flush=True); main()"
+    # A shell that starts this in the background has interrupts ignored, and what it starts inherits that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heed}; from contextnet.__main__ import main; print(flush=True); main()"
     command = [sys.executable, "-c", program, "stream", "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
