@@ -1,9 +1,11 @@
 """Ship the best weights of a run: copy them without the training-only classifier, and write their model card.
 
-    python scripts/ship_weights.py RUN NAME --command … --machine … --repeat … --use … [--origin … --earlier RUN…]
+    python scripts/ship_weights.py RUN NAME --command … --machine … --repeat … --use …
+        [--recipe … --origin … --earlier RUN…]
 
 Every figure on the card is read from the run's own files. ``--earlier`` names the runs that led to the one that is
-shipped, of which ``--origin`` tells; their hours count.
+shipped, of which ``--origin`` tells; their hours count. ``--recipe`` names the shipped recipe where the run's own has
+another name.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from contextnet.evaluation.scores import Scores
@@ -24,12 +27,13 @@ from contextnet.training.run_folder import RunFolder
 
 FOLDER = Path(__file__).parent.parent / "src" / "contextnet" / "weights"
 
+WIDTH = 120
+
 CARD = """# {name}
 
 {variant}, {classes} classes ({label_set}), {parameters:,} parameters, {size_mb:.1f} MB.
 
-- **Trained on** {trained_on}, {origin}, by the recipe `{recipe}`: {epochs} epochs of {steps} steps of
-  {batch} images.
+{trained}
 - **Command** `{command}`
 - **Cost** {hours:.1f} hours on {machine}.
 - **Licence of the data** {licence}
@@ -61,6 +65,7 @@ class Told:
     use: str
     repeat: str
     origin: str
+    recipe: str | None
 
 
 def ship(run: RunFolder, name: str, told: Told, earlier: Sequence[RunFolder]) -> None:
@@ -110,6 +115,11 @@ def _card(
     total_steps = [event["total_steps"] for event in events if event["event"] == "start"][-1]
     named = zip(scores.class_names, scores.class_iou, strict=True)
     parameters = sum(p.numel() for p in weights.build().parameters())
+    trained = (
+        f"- **Trained on** {weights.training['trained_on']}, {told.origin}, "
+        f"by the recipe `{told.recipe or recipe.name}`: "
+        f"{recipe.epochs} epochs of {total_steps // recipe.epochs} steps of {recipe.batch_size} images."
+    )
     return CARD.format(
         name=name,
         variant=weights.spec.name,
@@ -117,12 +127,8 @@ def _card(
         label_set=weights.labels.name,
         parameters=parameters,
         size_mb=size_mb,
-        trained_on=weights.training["trained_on"],
-        origin=told.origin,
-        recipe=recipe.name,
+        trained=fill(trained, WIDTH, subsequent_indent="  "),
         epochs=recipe.epochs,
-        steps=total_steps // recipe.epochs,
-        batch=recipe.batch_size,
         command=told.command,
         hours=weights.training["hours"],
         machine=told.machine,
@@ -134,7 +140,7 @@ def _card(
         miou=100 * scores.miou,
         accuracy=100 * scores.pixel_accuracy,
         repeat=told.repeat,
-        use=told.use,
+        use=fill(told.use, WIDTH),
     )
 
 
@@ -146,9 +152,10 @@ def main() -> None:
     for option in ("command", "machine", "use", "repeat"):
         parser.add_argument(f"--{option}", required=True)
     parser.add_argument("--origin", default="from scratch")
+    parser.add_argument("--recipe")
     parser.add_argument("--earlier", type=Path, nargs="*", default=[])
     given = parser.parse_args()
-    told = Told(given.command, given.machine, given.use, given.repeat, given.origin)
+    told = Told(given.command, given.machine, given.use, given.repeat, given.origin, given.recipe)
     ship(RunFolder(given.run), given.name, told, [RunFolder(folder) for folder in given.earlier])
 
 

@@ -22,9 +22,9 @@ CAMVID = {
     "cn14-camvid": (855_819, 0.63),
     "cn14-camvid-pruned": (855_819, 0.63),
     "cn14-500-camvid": (489_379, 0.62),
-    "cn14-500-camvid-pruned": (489_379, 0.62),
+    "cn14-500-camvid-pruned": (489_305, 0.62),
     "cn14-160-camvid": (158_971, 0.60),
-    "cn14-160-camvid-pruned": (158_971, 0.59),
+    "cn14-160-camvid-pruned": (158_968, 0.59),
 }
 """The networks trained on CamVid: their parameters, and the least mIoU on val that is worth shipping."""
 
@@ -53,7 +53,7 @@ def test_a_network_of_camvid_has_the_size_and_miou_of_its_card(
     scores = evaluate(_predictor(name), open_data(f"camvid:{camvid_root}", "val")).scores
     assert scores.miou == pytest.approx(summary.miou, abs=0.001)
     assert scores.miou >= least
-    assert summary.parameters == pytest.approx(parameters, rel=0.005)
+    assert summary.parameters == parameters
 
 
 def test_cn14_synthetic_labels_streets_it_was_not_trained_on() -> None:
@@ -70,7 +70,7 @@ def test_every_network_is_shipped_as_a_model_file_and_in_int8() -> None:
             assert (metadata.spec, metadata.labels, metadata.licence) == (weights.spec, weights.labels, weights.licence)
             assert metadata.precision == precision
             assert {key: metadata.training[key] for key in weights.training} == weights.training
-        assert find_model_file(f"{name}-int8").stat().st_size < 1_300_000
+        assert find_model_file(f"{name}-int8").stat().st_size < find_model_file(name).stat().st_size / 2
 
 
 @pytest.mark.parametrize(

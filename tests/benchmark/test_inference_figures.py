@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from timed_engines import Clock, TimedEngine, TimedInference
 
-from contextnet.benchmark import inference_figures
+from contextnet.benchmark import noise as noise_module
 from contextnet.benchmark.eager_process import EagerProcess
 from contextnet.benchmark.inference_figures import FIGURES, Figures, Subjects, measure_figures
 from contextnet.benchmark.turns import Timings
@@ -30,8 +30,8 @@ def subjects(clock: Clock, eager: EagerProcess | None = None) -> Subjects:
 def others(monkeypatch: pytest.MonkeyPatch, *shares: tuple[float | None, float | None]) -> None:
     """Let other processes take these shares of a core before and after the rounds, a pair a try."""
     before, after = [share for share, _ in shares], [share for _, share in shares]
-    monkeypatch.setattr(inference_figures, "await_quiet", lambda: before.pop(0))
-    monkeypatch.setattr(inference_figures, "others_share", lambda: after.pop(0))
+    monkeypatch.setattr(noise_module, "await_quiet", lambda: before.pop(0))
+    monkeypatch.setattr(noise_module, "others_share", lambda: after.pop(0))
 
 
 def test_figures_of_engines_that_take_known_times(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from timed_engines import Clock, TimedEngine
 
-from contextnet.benchmark import inference_figures, inference_rate
+from contextnet.benchmark import inference_rate, noise
 from contextnet.benchmark.inference_rate import measure_inference, read_spec
 from contextnet.errors import ContextNetError
 from contextnet.export.deployment import model_of
@@ -41,7 +41,7 @@ def model(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_file_is_measured_beside_pytorch(
     weights: Weights, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference_figures, "await_quiet", lambda: 0.0)
+    monkeypatch.setattr(noise, "await_quiet", lambda: 0.0)
     done: list[tuple[int, int]] = []
     rate = measure_inference(
         model,
@@ -79,9 +79,9 @@ import json, sys
 from pathlib import Path
 for name in ("torch", "onnxruntime"):
     sys.modules[name] = None
-from contextnet.benchmark import inference_figures
+from contextnet.benchmark import noise
 from contextnet.benchmark.inference_rate import measure_inference
-inference_figures.await_quiet = lambda: 0.0
+noise.await_quiet = lambda: 0.0
 from contextnet.runtime.segmenter import EngineChoice
 print(json.dumps(measure_inference(Path(sys.argv[1]), (32, 64), EngineChoice(), rounds=3, turn_s=0.01).to_json()))
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contextnet.benchmark import side_by_side
+from contextnet.benchmark import noise, side_by_side
 from contextnet.benchmark.footprint import memory_to_run_mb
 from contextnet.benchmark.machine import held_memory_mb
 from contextnet.benchmark.side_by_side import Candidate, measure_side_by_side
@@ -27,8 +27,8 @@ def silent(title: str) -> Iterator[Callable[[int, int], None]]:
 def test_weights_and_model_files_stand_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side, "TURN_S", 0.01)
     weights, model = find_weights("cn14-camvid"), find_model_file("cn14-camvid-int8")
-    monkeypatch.setattr(side_by_side, "await_quiet", lambda: 0.0)
-    monkeypatch.setattr(side_by_side, "others_share", lambda: 1.0)
+    monkeypatch.setattr(noise, "await_quiet", lambda: 0.0)
+    monkeypatch.setattr(noise, "others_share", lambda: 1.0)
     candidates = [Candidate("float", weights, 3), Candidate("INT8", model, 4)]
     measured = measure_side_by_side(candidates, TIMING, None, silent)
     assert (measured.noise or "").startswith("other processes took 100% of a core")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from contextnet.benchmark import inference_figures, inference_rate
+from contextnet.benchmark import inference_rate
+from contextnet.benchmark import noise as noise_module
 from contextnet.benchmark.inference_figures import FIGURES, Figures
 from contextnet.benchmark.inference_rate import InferenceRate, PeakMemory, measure_inference
 from contextnet.benchmark.machine import Machine
@@ -177,7 +178,7 @@ def test_what_is_not_known_is_left_out(shell: Run, measured: Measured, tiny_weig
 
 
 def test_a_weights_file_is_really_measured(shell: Run, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference_figures, "await_quiet", lambda: 0.0)
+    monkeypatch.setattr(noise_module, "await_quiet", lambda: 0.0)
     monkeypatch.setattr(inference_rate, "measure_inference", partial(measure_inference, turn_s=0.01))
     code, out, err = shell("benchmark", str(tiny_weights), "--size", "33x70", "--rounds", "3", "--json", "-")
     assert code == 0, err

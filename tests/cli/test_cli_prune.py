@@ -23,7 +23,7 @@ def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test here is about how well is measured."""
     monkeypatch.setattr("contextnet.benchmark.side_by_side.TURN_S", 0.02)
     for watch in ("await_quiet", "others_share"):
-        monkeypatch.setattr(f"contextnet.benchmark.side_by_side.{watch}", lambda: None)
+        monkeypatch.setattr(f"contextnet.benchmark.noise.{watch}", lambda: None)
 
 
 @pytest.fixture
@@ -82,6 +82,13 @@ def test_a_folder_of_another_chain_is_not_taken_for_ones_own(shell: Shell, tmp_p
         code, _, err = shell("prune", *other)
         assert code == 2
         assert "holds a chain from another network, or to another target; give another folder" in " ".join(err.split())
+
+
+def test_a_target_that_cannot_be_reached_leaves_the_folder_free(shell: Shell, tmp_path: Path) -> None:
+    words = ["prune", "cn14-camvid", "--steps-only", "--output", str(tmp_path), *SMALL]
+    assert shell(*words, "--target", "params=1")[0] == 2
+    assert not any(path.is_dir() for path in tmp_path.iterdir())
+    assert shell(*words, "--target", "params=300000")[0] == 0
 
 
 def test_multiply_adds_belong_to_a_size(shell: Shell, tmp_path: Path) -> None:
@@ -188,8 +195,9 @@ def test_int8_forms_stand_beside_their_networks(
         (["--schedule", "1,1.5"], "each width has to be less than the one before"),
         (["--target", "params=300000", "--direct"], "--direct, --recipe, --set and --device are for training"),
         (["--target", "params=300000", "--int8"], "--int8 needs --data KIND:ROOT"),
-        (["--schedule", "1.5,1"], "there is nothing to prune before a recipe is trained; give weights"),
-        (["--schedule", "1"], "there is nothing to prune before a recipe is trained; give weights"),
+        (["--schedule", "1.5,1"], "cn14-camvid: is a recipe, of which --steps-only leaves nothing to prune, and the "),
+        (["--schedule", "1"], "shipped network has width 1: begin with less; or give weights"),
+        (["--schedule", "abc"], "schedule 'abc': expected widths above 0 in parts of the paper's, as in 1.5,1.25,1"),
         (["--target", "params=300000", "--recipe", "cn14-camvid"], "are for training, and --steps-only trains not"),
         (["--target", "params=300000", "--precision", "int8"], "precision 'int8'"),
         (["--target", "width=0.05"], "width=0.05: a tenth of each layer stays; give at least 0.1"),
@@ -221,6 +229,8 @@ def test_what_does_not_fit_together_is_told_before_anything_is_done(shell: Shell
         ([str(weights), "--schedule", "1.5,1", "--recipe", str(recipe)], "the network has width 1; begin with less"),
         ([str(weights), "--schedule", "1", "--recipe", str(recipe)], "the network has width 1; begin with less"),
         ([str(tmp_path / "nameless.yaml"), "--schedule", "1"], "'name' is missing"),
+        (["nowhere", "--schedule", "1", "--steps-only"], "'nowhere' is neither a file nor a shipped recipe"),
+        (["cn14-160-camvid-pruned", "--schedule", "1", "--steps-only"], "begin with less"),
     ):
         code, _, err = shell("prune", *words, "--output", str(output), *SMALL)
         assert code == 2, err

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contextnet.benchmark.eager_process import EagerProcess
 from contextnet.benchmark.engine_calls import OverlappingCalls, SingleCalls
-from contextnet.benchmark.noise import await_quiet, find_noise, others_share
+from contextnet.benchmark.noise import find_noise, watched
 from contextnet.benchmark.turns import Progress, Timer, Timings, take_turns
 from contextnet.runtime.engines.engine import Engine
 
@@ -118,9 +118,6 @@ def _measure_once(subjects: Subjects, rounds: int, turn_s: float, progress: Prog
     if subjects.eager:
         timers["eager_torch"] = partial(subjects.eager.times_s, "network")
         timers["eager_torch_end_to_end"] = partial(subjects.eager.times_s, "end_to_end")
-    before = await_quiet()
-    timings = take_turns(timers, rounds, turn_s, progress)
-    after = others_share()
-    others = None if before is None or after is None else max(before, after)
+    timings, others = watched(lambda: take_turns(timers, rounds, turn_s, progress))
     noise = find_noise(others, {name: timings[name].spread for name in ("sequential", "pipelined")})
     return Figures(timings, statistics.median(single.label_times_s) * 1e3, others, noise, number)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from contextnet.benchmark.machine import PROC
 
@@ -17,6 +18,8 @@ to 0.12; with one or two other processes at work it is more than 0.9 and 0.24.""
 WATCHED_S = 0.5
 WATCHES = 20
 
+_Figures = TypeVar("_Figures")
+
 
 def await_quiet(watches: int = WATCHES) -> float | None:
     """Rest until other processes leave the cores alone, but no longer than so many watches; give their last share."""
@@ -25,6 +28,14 @@ def await_quiet(watches: int = WATCHES) -> float | None:
         if share is None or share <= MAX_OTHERS_SHARE:
             break
     return share
+
+
+def watched(measure: Callable[[], _Figures]) -> tuple[_Figures, float | None]:
+    """Measure when other processes leave the cores alone; also give the most that they took before or after it."""
+    before = await_quiet()
+    figures = measure()
+    after = others_share()
+    return figures, None if before is None or after is None else max(before, after)
 
 
 def others_share(watched_s: float = WATCHED_S, proc: Path = PROC) -> float | None:

@@ -9,12 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from contextnet.benchmark.engine_calls import SingleCalls
 from contextnet.benchmark.footprint import memory_to_run_mb
 from contextnet.benchmark.inference_rate import ROUNDS, read_spec
-from contextnet.benchmark.noise import await_quiet, find_noise, others_share
+from contextnet.benchmark.noise import find_noise, watched
 from contextnet.benchmark.turns import TURN_S, Progress, Timer, Timings, take_turns
 from contextnet.compression.pruning.latency import Timing, write_float_model
 from contextnet.data.sample import SegmentationData
@@ -104,7 +102,8 @@ def measure_side_by_side(
     scored = [None if data is None else _score(candidate, data, timing, show) for candidate in candidates]
     with TemporaryDirectory(prefix="contextnet-") as folder:
         models = [_model_file(candidate, Path(folder) / f"{n}.onnx") for n, candidate in enumerate(candidates)]
-        timings, precisions, noise = _latencies(models, timing, show)
+        timings, precisions, others = _latencies(models, timing, show)
+        spreads = {f"'{one.role}'": timed.spread for one, timed in zip(candidates, timings, strict=True)}
         rows = []
         for candidate, model, timed, precision, miou in zip(
             candidates, models, timings, precisions, scored, strict=True
@@ -127,7 +126,7 @@ def measure_side_by_side(
                     miou=miou,
                 )
             )
-    return SideBySide(tuple(rows), noise)
+    return SideBySide(tuple(rows), find_noise(others, spreads))
 
 
 def _open(candidate: Candidate, timing: Timing) -> Segmenter:
@@ -147,8 +146,8 @@ def _model_file(candidate: Candidate, place: Path) -> Path:
 
 def _latencies(
     models: Sequence[Path], timing: Timing, show: ShowProgress
-) -> tuple[list[Timings], list[str], str | None]:
-    """Time all model files in turns; also say what each computes in, and what disturbed them."""
+) -> tuple[list[Timings], list[str], float | None]:
+    """Time all model files in turns; also say what each computes in, and what other processes took of a core."""
     timers: dict[str, Timer] = {}
     precisions = []
     with ExitStack() as stack:
@@ -157,13 +156,9 @@ def _latencies(
             timers[str(model)] = SingleCalls(engine, timing.image()[0]).scored_s
             precisions.append(engine.info.precision)
         progress = stack.enter_context(show(f"timing {len(models)} networks"))
-        before = await_quiet()
-        timed = take_turns(timers, ROUNDS, TURN_S, progress)
-        after = others_share()
-    others = None if before is None or after is None else max(before, after)
+        timed, others = watched(lambda: take_turns(timers, ROUNDS, TURN_S, progress))
     timings = [timed[str(model)] for model in models]
-    median_spread = float(np.median([timed.spread for timed in timings]))
-    return timings, precisions, find_noise(others, {"median": median_spread})
+    return timings, precisions, others
 
 
 def _score(candidate: Candidate, data: SegmentationData, timing: Timing, show: ShowProgress) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from contextnet.compression.pruning.pruner import Target, width_of
 from contextnet.errors import CompressionError
@@ -31,11 +32,22 @@ def find_start(start: str, widths: Sequence[Target]) -> Path | None:
         if suffix in RECIPE_SUFFIXES:
             raise CompressionError(f"{start}: is a recipe, and --target prunes weights; give weights, or --schedule")
         return find_weights(start)
-    if suffix == WEIGHTS_SUFFIX:
+    if suffix == WEIGHTS_SUFFIX or (start in names and start not in recipe_names()):
         return find_weights(start)
     if start in names and _width_of_file(find_weights(start)) > widths[0].value:
         return find_weights(start)
+    find_recipe(start)
     return None
+
+
+def refuse_untrained_recipe(start: str) -> NoReturn:
+    """Raise ``CompressionError`` for a start that is a recipe where nothing is to be trained."""
+    wide = ""
+    if start in weights_names():
+        wide = f", and the shipped network has width {_width_of_file(find_weights(start)):g}: begin with less"
+    raise CompressionError(
+        f"{start}: is a recipe, of which --steps-only leaves nothing to prune{wide}; or give weights"
+    )
 
 
 def name_of(start: str) -> str:

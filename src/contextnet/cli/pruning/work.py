@@ -15,7 +15,14 @@ from contextnet.cli.evaluate import require_same_classes
 from contextnet.cli.options import require_device
 from contextnet.cli.pruning.chain import Chain
 from contextnet.cli.pruning.report import Report, measure
-from contextnet.cli.pruning.start import epochs_of, find_start, find_training_recipe, name_of, require_wide_enough
+from contextnet.cli.pruning.start import (
+    epochs_of,
+    find_start,
+    find_training_recipe,
+    name_of,
+    refuse_untrained_recipe,
+    require_wide_enough,
+)
 from contextnet.cli.pruning.training import Trainings
 from contextnet.compression.pruning.chain import between, keep_targets
 from contextnet.compression.pruning.latency import Timing
@@ -42,7 +49,11 @@ class Aim:
         if self.schedule is None:
             self.end()
             return []
-        widths = [parse_target(f"width={width.strip()}") for width in self.schedule.split(",")]
+        try:
+            widths = [parse_target(f"width={width.strip()}") for width in self.schedule.split(",")]
+        except CompressionError:
+            expected = "widths above 0 in parts of the paper's, as in 1.5,1.25,1"
+            raise CompressionError(f"schedule '{self.schedule}': expected {expected}") from None
         if any(later.value >= earlier.value for earlier, later in pairwise(widths)):
             raise CompressionError(f"schedule '{self.schedule}': each width has to be less than the one before")
         return widths
@@ -155,7 +166,7 @@ def _require_fit(
     """Raise ``ContextNetError`` where network, recipe, data and schedule do not fit together."""
     if source is None:
         if trainings is None or wide is None:
-            raise CompressionError("--steps-only: there is nothing to prune before a recipe is trained; give weights")
+            refuse_untrained_recipe(start)
         require_wide_enough(widths, wide)
         labels = trainings.labels()
     else:

@@ -28,6 +28,9 @@ Say = Callable[[str], None]
 
 REMEDY = "give another folder"
 
+PRUNED_FILE = "pruned.safetensors"
+"""What a step leaves of its network before it is trained on."""
+
 
 @dataclass(frozen=True)
 class ChainStep:
@@ -64,13 +67,13 @@ def prune_in_steps(
     previous = start
     for number, target in enumerate(targets, start=1):
         place = folder / f"{number}-{target.slug}"
-        pruned = place / "pruned.safetensors"
+        pruned = place / PRUNED_FILE
         origin = _origin(previous, target, options)
         if not pruned.is_file():
-            place.mkdir(parents=True, exist_ok=True)
             say(f"step {number} of {len(targets)}: {target}")
             called = name if number == len(targets) else f"{name}-{target.slug}"
             smaller = prune_weights(read_weights(previous), target, called, options, width)
+            place.mkdir(parents=True, exist_ok=True)
             write_weights(pruned, replace(smaller, training=_kept(smaller.training) | origin))
         weights = read_weights(pruned)
         if any(weights.training.get(key) != value for key, value in origin.items()):
@@ -87,15 +90,15 @@ def keep_targets(folder: Path, start: Path, asked: str, targets: Callable[[], Se
 
     ``targets`` works them out for a new one: what the network costs may be measured, and come out differently each
     time. ``asked`` says in words what the chain was asked for. Raises ``CompressionError`` where the folder holds a
-    chain from another network or to another target, and what ``targets`` raises.
+    network of a chain from another one or to another target, and what ``targets`` raises.
     """
     kept = folder / "targets.json"
     origin = {"from_sha256": file_checksum(start), "asked": asked}
-    if kept.is_file():
-        found = _read_targets(kept)
-        if found is None or found[0] != origin:
-            raise CompressionError(f"{folder}: holds a chain from another network, or to another target; {REMEDY}")
+    found = _read_targets(kept) if kept.is_file() else None
+    if found is not None and found[0] == origin:
         return found[1]
+    if any(folder.glob(f"*/{PRUNED_FILE}")):
+        raise CompressionError(f"{folder}: holds a chain from another network, or to another target; {REMEDY}")
     values = targets()
     try:
         folder.mkdir(parents=True, exist_ok=True)
