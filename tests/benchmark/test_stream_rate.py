@@ -72,16 +72,16 @@ def test_every_stage_runs_over_every_frame(tmp_path: Path) -> None:
 
 def test_a_stream_is_measured_beside_its_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("contextnet.benchmark.stream_rate.await_quiet", lambda: 0.0)
-    video = write_counted_video(tmp_path / "in.mp4", range(30))
+    video = write_counted_video(tmp_path / "in.mp4", range(150))
     told: list[tuple[int, int]] = []
     rate = measure_stream(
-        Segmenter.load("cn14-camvid-int8"), (1, 1), video, rounds=3, progress=lambda done, of: told.append((done, of))
+        Segmenter.load("cn14-camvid-int8"), (1, 1), video, rounds=7, progress=lambda done, of: told.append((done, of))
     )
-    assert (rate.size_hw, rate.frames, len(rate.rounds)) == ((64, 96), 30, 3)
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert (rate.size_hw, rate.frames, len(rate.rounds)) == ((64, 96), 150, 7)
+    assert told == [(done, 7) for done in range(1, 8)]
     assert rate.rate > 1
-    # Each round is measured beside its own bound; other work on the machine may slow one of the two.
-    assert 0 < min(each.rate / each.bound(rate.cores) for each in rate.rounds) < 1.5
+    # Of rounds long enough, other work slows a stream and its stages alike.
+    assert 0 < rate.share_of_bound < 1.5
     assert json.loads(json.dumps(rate.to_json()))["stages"].keys() == set(STAGES)
 
 

@@ -73,15 +73,12 @@ def test_a_budget_of_time_is_kept_and_used(scope: Scope) -> None:
 def test_a_network_is_timed_on_this_machine() -> None:
     weights = lively_weights(variant("cn14", 11))
     timing = Timing((256, 512), precision="fp32", threads=1)
-
-    def is_smaller_and_faster() -> bool:
-        target_ms = 0.4 * timing.measure_ms(weights)
-        pruned = prune_weights(weights, Target("latency_ms", target_ms), "fast", PruneOptions(timing=timing))
-        if measure_cost(pruned.spec, HW).macs >= 0.8 * measure_cost(weights.spec, HW).macs:
-            return False
-        return any(timing.measure_ms(pruned) < 0.7 * timing.measure_ms(weights) for _ in range(3))
-
-    assert any(is_smaller_and_faster() for _ in range(3)), "other programs may slow a measurement, but not all"
+    # Other programs make a time longer, never shorter: a target from a slowed run would ask for nothing.
+    target_ms = 0.4 * min(timing.measure_ms(weights) for _ in range(3))
+    pruned = prune_weights(weights, Target("latency_ms", target_ms), "fast", PruneOptions(timing=timing))
+    assert measure_cost(pruned.spec, HW).macs < 0.8 * measure_cost(weights.spec, HW).macs
+    ratios = sorted(timing.measure_ms(pruned) / timing.measure_ms(weights) for _ in range(3))
+    assert ratios[0] < 0.7, "other programs may slow either down, but not all three times"
 
 
 def test_of_a_budget_of_time_the_multiple_that_can_keep_it_is_taken() -> None:

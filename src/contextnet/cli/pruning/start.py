@@ -22,7 +22,8 @@ def find_start(start: str, widths: Sequence[Target]) -> Path | None:
     """Give the weights to prune, or None where ``start`` is a recipe, whose network is trained first.
 
     ``widths`` are those of a schedule, or none. The name of a shipped network stands for its weights where these are
-    wider than the first of them, otherwise for its recipe. Raises ``ContextNetError`` for what is neither.
+    wider than the first of them or it has no recipe, otherwise for its recipe. Raises ``ContextNetError`` for what is
+    neither.
     """
     suffix = Path(start).suffix
     names = weights_names()
