@@ -1,0 +1,1 @@
+"""The networks that ContextNet is compared with, each after its own paper."""
