@@ -146,6 +146,16 @@ class ContextNetSpec:
         strides = [b.stride for b in (self.context, *self.details) if b is not None]
         return max(strides)
 
+    @property
+    def output_stride(self) -> int:
+        """How many image pixels one score spans, each way."""
+        return OUTPUT_STRIDE
+
+    @property
+    def has_pyramid(self) -> bool:
+        """Whether cells that span the whole image are among what it normalizes."""
+        return self.context is not None and bool(self.context.pyramid_bins)
+
     def to_json(self) -> dict[str, Any]:
         """Describe the network as plain JSON values."""
         return asdict(self)
@@ -190,10 +200,7 @@ def _complaints(spec: ContextNetSpec) -> list[str]:
         found.append("each detail branch beside a context branch needs one fusion width")
     if spec.context is None and spec.auxiliary:
         found.append("without a context branch there is nothing for an auxiliary classifier to read")
-    if not 1 <= spec.num_classes <= 254:
-        found.append(f"{reprlib.repr(spec.num_classes)} classes; 1 to 254 are possible")
-    if not 0 <= spec.dropout < 1:
-        found.append(f"dropout {spec.dropout}; expected 0 to below 1")
+    found += complaints_of_head(spec.num_classes, spec.dropout)
     widths = [*spec.fusion_widths]
     for branch in spec.details:
         widths += [branch.stem, *(b.width for b in branch.blocks)]
@@ -204,6 +211,16 @@ def _complaints(spec: ContextNetSpec) -> list[str]:
         least, most = reprlib.repr(min(widths)), reprlib.repr(max(widths))
         found.append(f"widths {least} to {most}; 1 to {MAX_WIDTH} are possible")
     found += _stride_complaints(spec)
+    return found
+
+
+def complaints_of_head(num_classes: int, dropout: float) -> list[str]:
+    """Say what keeps a network from having so many classes and such a dropout, in words."""
+    found = []
+    if not 1 <= num_classes <= 254:
+        found.append(f"{reprlib.repr(num_classes)} classes; 1 to 254 are possible")
+    if not 0 <= dropout < 1:
+        found.append(f"dropout {dropout}; expected 0 to below 1")
     return found
 
 

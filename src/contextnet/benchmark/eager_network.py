@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from contextnet.models.contextnet import ContextNet
 from contextnet.models.folding import fold_batch_norm
-from contextnet.spec import ContextNetSpec
+from contextnet.models.network import build_network
+from contextnet.network_spec import NetworkSpec
 
 WARM_UP_RUNS = 2
 
@@ -25,10 +25,10 @@ class EagerNetwork:
     ``image_HW3`` is uint8 (H, W, 3) RGB and stays in host memory. Sets the number of threads of the whole process.
     """
 
-    def __init__(self, spec: ContextNetSpec, image_HW3: NDArray[np.uint8], threads: int, device: str) -> None:
+    def __init__(self, spec: NetworkSpec, image_HW3: NDArray[np.uint8], threads: int, device: str) -> None:
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        folded = fold_batch_norm(ContextNet(spec)).to(device)
+        folded = fold_batch_norm(build_network(spec)).to(device)
         self._network = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
         self._image_HW3 = image_HW3
         self._device = device

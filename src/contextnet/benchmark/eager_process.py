@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextnet.errors import ContextNetError
-from contextnet.spec import ContextNetSpec
+from contextnet.network_spec import NetworkSpec
 
 EagerWay = Literal["network", "end_to_end"]
 
@@ -32,7 +32,7 @@ class EagerJob:
     ``device`` is cpu or cuda.
     """
 
-    spec: ContextNetSpec
+    spec: NetworkSpec
     image: NDArray[np.uint8]
     threads: int
     device: str

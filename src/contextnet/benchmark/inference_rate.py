@@ -17,12 +17,12 @@ from contextnet.benchmark.inference_figures import FIGURES, Figures, Subjects, m
 from contextnet.benchmark.machine import Machine, describe_machine, peak_memory_mb
 from contextnet.benchmark.street import draw_street, require_drawable
 from contextnet.benchmark.turns import TURN_S, WARM_UP_RUNS, Progress
+from contextnet.network_spec import NetworkSpec, spec_from_json
 from contextnet.runtime.engines.cores import streaming_calls, usable_threads
 from contextnet.runtime.engines.engine import EngineInfo
 from contextnet.runtime.onnx_file import read_onnx_file
 from contextnet.runtime.openvino_ir import read_openvino_ir
 from contextnet.runtime.segmenter import EngineChoice
-from contextnet.spec import ContextNetSpec
 from contextnet.weights.catalogue import summarize_weights
 
 ROUNDS = 7
@@ -139,9 +139,9 @@ def measure_inference(
         )
 
 
-def read_spec(source: Path) -> ContextNetSpec:
+def read_spec(source: Path) -> NetworkSpec:
     """Read what network a file holds. Raises ``ContextNetError`` naming one that is neither a model nor weights."""
     if source.suffix == ".safetensors":
-        return ContextNetSpec.from_json(summarize_weights(source).spec)
+        return spec_from_json(summarize_weights(source).spec)
     model = read_openvino_ir(source) if source.suffix == ".xml" else read_onnx_file(source)
     return model.metadata.spec

@@ -51,7 +51,8 @@ def measure_steadiness(
     """
     if not drives or any(len(drive) < 2 for drive in drives):
         raise ContextNetError("flicker is measured between frames; give one drive or more, each of 2 frames or more")
-    trials = {name: _Trial(smoother, segmenter.label_set) for name, smoother in smoothers.items()}
+    side = segmenter.info.stride
+    trials = {name: _Trial(smoother, segmenter.label_set, side) for name, smoother in smoothers.items()}
     for drive in drives:
         _run(segmenter, drive, tuple(trials.values()))
         drive.release()
@@ -60,10 +61,11 @@ def measure_steadiness(
 
 @dataclass(eq=False)
 class _Trial:
-    """A smoother on its way through the drives."""
+    """A smoother on its way through the drives; a cell is ``side`` pixels each way."""
 
     smoother: Smoother | None
     label_set: LabelSet
+    side: int
     flicker: Flicker = field(default_factory=Flicker)
     times_ms: list[float] = field(default_factory=list)
     labels_before: NDArray[np.uint8] | None = None
@@ -85,7 +87,8 @@ class _Trial:
         followed: FollowedPixels | None,
     ) -> None:
         """Smooth, label and count a frame; ``followed`` is None for the first of a drive."""
-        labels_HW = label_scores(self._smooth(scores_CHW, image_HW3, followed is not None), truth_HW.shape)
+        smoothed_CHW = self._smooth(scores_CHW, image_HW3, followed is not None)
+        labels_HW = label_scores(smoothed_CHW, truth_HW.shape, self.side)
         self.confusion.update(truth_HW, labels_HW)
         if followed is not None:
             assert self.labels_before is not None

@@ -68,10 +68,18 @@ _Name = TypeVar("_Name", bound=str)
 
 
 def take_turns(
-    timers: Mapping[_Name, Timer], rounds: int, turn_s: float = TURN_S, progress: Progress | None = None
+    timers: Mapping[_Name, Timer],
+    rounds: int,
+    turn_s: float = TURN_S,
+    progress: Progress | None = None,
+    *,
+    slow_s: float | None = None,
 ) -> dict[_Name, Timings]:
-    """Warm up, then time everything in each of ``rounds``, with as many runs as fit into about ``turn_s``."""
-    runs = {name: _runs_in(turn_s, timer) for name, timer in timers.items()}
+    """Warm up, then time everything in each of ``rounds``, with as many runs as fit into about ``turn_s``.
+
+    What takes longer than ``slow_s`` when it first runs is warm then, and has one run a round.
+    """
+    runs = {name: _runs_in(turn_s, timer, slow_s) for name, timer in timers.items()}
     rounds_s: dict[_Name, list[tuple[float, ...]]] = {name: [] for name in timers}
     for number in range(rounds):
         for name, timer in timers.items():
@@ -81,6 +89,8 @@ def take_turns(
     return {name: Timings(tuple(times_s)) for name, times_s in rounds_s.items()}
 
 
-def _runs_in(turn_s: float, timer: Timer) -> int:
+def _runs_in(turn_s: float, timer: Timer, slow_s: float | None) -> int:
+    if slow_s is not None and max(timer(1)) > slow_s:
+        return 1
     timer(WARM_UP_RUNS)
     return max(MIN_RUNS, round(turn_s / float(np.median(timer(WARM_UP_RUNS)))))

@@ -19,13 +19,14 @@ from contextnet.cli.models import models
 from contextnet.cli.predict import predict
 from contextnet.cli.prune import prune
 from contextnet.cli.report import report
+from contextnet.cli.reproduce import reproduce
 from contextnet.cli.stream import stream
 from contextnet.cli.submit import submit
 from contextnet.cli.train import train
 from contextnet.errors import ContextNetError
 
 app = Typer(name="contextnet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (demo, predict, stream, evaluate, train, prune, export, report, info, models, submit):
+for command in (demo, predict, stream, evaluate, train, prune, export, report, reproduce, info, models, submit):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(benchmark.app, name="benchmark")

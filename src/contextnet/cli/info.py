@@ -14,7 +14,8 @@ from typer import Argument, Option
 from contextnet.cli.optional import require_torch
 from contextnet.cli.options import JsonFlag, parse_size
 from contextnet.errors import ContextNetError, WeightsError
-from contextnet.spec import VARIANTS, ContextNetSpec, variant
+from contextnet.network_spec import NETWORKS, NetworkSpec, named_spec, spec_from_json
+from contextnet.spec import ContextNetSpec
 
 
 def info(
@@ -27,8 +28,9 @@ def info(
 ) -> None:
     """Print parameters, multiply-adds, activation memory, receptive field and layers."""
     size_hw = parse_size(size)
-    if name in VARIANTS:
-        spec = variant(name, classes, width=width, pyramid_pooling=pyramid_pooling)
+    spec: NetworkSpec
+    if name in NETWORKS:
+        spec = named_spec(name, classes, width=width, pyramid_pooling=pyramid_pooling)
     elif classes != 19 or width != 1 or pyramid_pooling:
         raise ContextNetError(f"'{name}' is no variant: --classes, --width and --pyramid-pooling change variants only")
     else:
@@ -40,14 +42,16 @@ def info(
         _print(facts)
 
 
-def describe(spec: ContextNetSpec, size_hw: tuple[int, int]) -> dict[str, Any]:
+def describe(spec: NetworkSpec, size_hw: tuple[int, int]) -> dict[str, Any]:
     """Gather what is known of a network for one image size, as plain JSON values."""
     require_torch("info")
     from contextnet.models.cost import measure_cost
     from contextnet.models.layer_table import layer_table
+    from contextnet.models.module_table import module_table
     from contextnet.models.receptive_field import receptive_field
 
     cost = measure_cost(spec, size_hw)
+    rows = layer_table(spec, size_hw) if isinstance(spec, ContextNetSpec) else module_table(spec, size_hw)
     return {
         "name": spec.name,
         "classes": spec.num_classes,
@@ -56,21 +60,21 @@ def describe(spec: ContextNetSpec, size_hw: tuple[int, int]) -> dict[str, Any]:
         "parameters_folded": cost.parameters_folded,
         "macs": cost.macs,
         "peak_activation_mb": round(cost.peak_activation_bytes / 1e6, 3),
-        "receptive_field": asdict(receptive_field(spec)),
+        "receptive_field": asdict(receptive_field(spec)) if isinstance(spec, ContextNetSpec) else None,
         "size_multiple": spec.size_multiple,
-        "layers": [asdict(row) for row in layer_table(spec, size_hw)],
+        "layers": [asdict(row) for row in rows],
         "spec": spec.to_json(),
     }
 
 
-def _spec_of_weights(name: str) -> ContextNetSpec:
+def _spec_of_weights(name: str) -> NetworkSpec:
     from contextnet.weights.catalogue import find_weights, summarize_weights
 
     try:
         path = find_weights(name)
     except WeightsError as error:
-        raise WeightsError(f"{error}, nor a variant ({', '.join(VARIANTS)})") from None
-    return ContextNetSpec.from_json(summarize_weights(path).spec)
+        raise WeightsError(f"{error}, nor a network ({', '.join(NETWORKS)})") from None
+    return spec_from_json(summarize_weights(path).spec)
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -83,8 +87,9 @@ def _print(facts: dict[str, Any]) -> None:
     )
     console.print(f"multiply-adds         {facts['macs'] / 1e9:.2f} G")
     console.print(f"peak activations      {facts['peak_activation_mb']:.0f} MB (float32, one image)")
-    seen = [f"{branch} branch {field[branch]} px" for branch in ("context", "detail") if field[branch]]
-    console.print(f"receptive field       {', '.join(seen)}{', pooled over the image' if field['pooled'] else ''}")
+    if field is not None:
+        seen = [f"{branch} branch {field[branch]} px" for branch in ("context", "detail") if field[branch]]
+        console.print(f"receptive field       {', '.join(seen)}{', pooled over the image' if field['pooled'] else ''}")
     table = Table(box=None, header_style="bold")
     for heading, justify in (("part", "left"), ("input", "right"), ("operator", "left"), ("expansion", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]

@@ -88,13 +88,14 @@ def steadiness(
     from contextnet.benchmark.steadiness import measure_steadiness
     from contextnet.data.synthetic.dataset import drives_for
     from contextnet.runtime.segmenter import Segmenter
-    from contextnet.runtime.smoothing.choice import SMOOTHERS
+    from contextnet.runtime.smoothing.choice import SMOOTHERS, open_smoother
 
     require_json_target(json_)
     filmed = drives_for("demo", drives, parse_size(size), frames)
     with Segmenter.load(weights, engine=engine, device=device, precision=precision) as segmenter:
         _require_street_classes(segmenter.label_set, weights)
-        rows = measure_steadiness(segmenter, filmed, {name: make() for name, make in SMOOTHERS.items()})
+        smoothers = {name: open_smoother(name, segmenter.info.stride) for name in SMOOTHERS}
+        rows = measure_steadiness(segmenter, filmed, smoothers)
     tell([asdict(row) for row in rows], json_, lambda: Console(highlight=False).print(steadiness_table(rows)))
 
 

@@ -22,12 +22,12 @@ _SIZE, _NEGATIVE, _BELOW_RIGHT, _PADDING = "image.size", "image.size.negative", 
 _PADDED = "image.padded"
 
 
-def deployable(network: onnx.ModelProto, multiple: int) -> onnx.ModelProto:
+def deployable(network: onnx.ModelProto, multiple: int, stride: int = OUTPUT_STRIDE) -> onnx.ModelProto:
     """Put around a network's graph what lies between an image and its labels, for every image size.
 
     Input ``image`` uint8 (N, H, W, 3) RGB; outputs ``labels`` uint8 (N, H, W) train ids and ``scores`` float32
-    (N, classes, H' / 8, W' / 8), H' and W' padded to ``multiple``. A network that reads uint8 gets the pixels as they
-    are, for others they are converted.
+    (N, classes, H' / ``stride``, W' / ``stride``), H' and W' padded to ``multiple``. A network that reads uint8 gets
+    the pixels as they are, for others they are converted.
     """
     pixels, scores = network.graph.input[0], network.graph.output[0]
     writer = GraphWriter(np.float32)
@@ -35,7 +35,7 @@ def deployable(network: onnx.ModelProto, multiple: int) -> onnx.ModelProto:
     writer.node("Cast", [_PADDED], PIXELS, to=pixels.type.tensor_type.elem_type)
     writer.append(network.graph)
     writer.node("Cast", [NETWORK_SCORES], SCORES, to=TensorProto.FLOAT)
-    raised = upscale(writer, SCORES, OUTPUT_STRIDE, "scores.raised")
+    raised = SCORES if stride == 1 else upscale(writer, SCORES, stride, "scores.raised")
     starts, axes = writer.integers("crop.starts", [0, 0]), writer.integers("crop.axes", [2, 3])
     cropped = writer.node("Slice", [raised, starts, _SIZE, axes], "scores.full_size")
     best = writer.node("ArgMax", [cropped], "labels.wide", axis=1, keepdims=0)
@@ -48,7 +48,9 @@ def deployable(network: onnx.ModelProto, multiple: int) -> onnx.ModelProto:
     return as_model(writer.graph([image], outputs))
 
 
-def fix_size(model: onnx.ModelProto, size_hw: tuple[int, int], multiple: int) -> onnx.ModelProto:
+def fix_size(
+    model: onnx.ModelProto, size_hw: tuple[int, int], multiple: int, stride: int = OUTPUT_STRIDE
+) -> onnx.ModelProto:
     """Give a copy of a deployable graph that reads images of one size alone, still any number at a time."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
@@ -64,7 +66,7 @@ def fix_size(model: onnx.ModelProto, size_hw: tuple[int, int], multiple: int) ->
     replace_field(graph.node, [node for node in graph.node if node.name not in replaced])
     drop_unread_constants(graph)
     _set_sizes(graph.input[0], 1, size_hw)
-    rows_columns = ((size_hw[0] + below) // OUTPUT_STRIDE, (size_hw[1] + right) // OUTPUT_STRIDE)
+    rows_columns = ((size_hw[0] + below) // stride, (size_hw[1] + right) // stride)
     for output in graph.output:
         _set_sizes(output, *((1, size_hw) if output.name == LABELS else (2, rows_columns)))
     onnx.checker.check_model(fixed, full_check=True)

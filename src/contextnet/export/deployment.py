@@ -21,7 +21,7 @@ from contextnet.errors import ContextNetError, ExportError
 from contextnet.export.deployable import deployable, fix_size
 from contextnet.export.parity import Image, Parity, compare, tolerance
 from contextnet.images import MAX_PIXELS
-from contextnet.models.contextnet import ContextNet
+from contextnet.models.network import Network
 from contextnet.models.score_field import UpsampledScores, best_classes
 from contextnet.models.storage import Weights
 from contextnet.runtime.engines.engine import Engine
@@ -64,7 +64,7 @@ def model_of(
     """
     training = {**weights.training, "quantization": dict(quantization)} if quantization else weights.training
     metadata = ModelMetadata(weights.spec, weights.labels, precision, training, weights.licence)
-    return OnnxFile(deployable(graph, weights.spec.size_multiple), metadata)
+    return OnnxFile(deployable(graph, weights.spec.size_multiple, weights.spec.output_stride), metadata)
 
 
 def require_target(target: Target) -> None:
@@ -88,7 +88,7 @@ def require_target(target: Target) -> None:
         raise ContextNetError.at(weights, found, "give another --output, or move it away")
 
 
-def deploy(model: OnnxFile, source: ContextNet, target: Target, images: Sequence[Image]) -> Deployment:
+def deploy(model: OnnxFile, source: Network, target: Target, images: Sequence[Image]) -> Deployment:
     """Write a model file, compare it with the network that it was made of, in every installed engine, and keep it.
 
     ``images`` are uint8 (H, W, 3) RGB, and resized where the target has one size. Each engine computes them in float32,
@@ -99,7 +99,8 @@ def deploy(model: OnnxFile, source: ContextNet, target: Target, images: Sequence
     if not images:
         raise ExportError("an export is compared with its source, and there is no image for that; give at least one")
     if target.size_hw is not None:
-        model = replace(model, graph=fix_size(model.graph, target.size_hw, model.metadata.spec.size_multiple))
+        spec = model.metadata.spec
+        model = replace(model, graph=fix_size(model.graph, target.size_hw, spec.size_multiple, spec.output_stride))
         images = [_resized(image, target.size_hw) for image in images]
     expected = source_labels(source, images)
     with _draft_folder(target.path) as folder:
@@ -111,7 +112,7 @@ def deploy(model: OnnxFile, source: ContextNet, target: Target, images: Sequence
     return Deployment(files, sum(file.stat().st_size for file in files), parities)
 
 
-def source_labels(network: ContextNet, images: Sequence[Image]) -> list[NDArray[np.uint8]]:
+def source_labels(network: Network, images: Sequence[Image]) -> list[NDArray[np.uint8]]:
     """Label images with the network as it was trained: float32, batch norm not folded."""
     with torch.inference_mode():
         return [_label(network, image) for image in images]
@@ -180,10 +181,12 @@ def _cannot_be_written(target: Path, error: OSError) -> ExportError:
     return ExportError.at(target, f"cannot be written: {error.strerror}", "choose another folder")
 
 
-def _label(network: ContextNet, image: Image) -> NDArray[np.uint8]:
+def _label(network: Network, image: Image) -> NDArray[np.uint8]:
     # PyTorch takes arrays that may be written to alone, though nothing here does.
     planes = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1).unsqueeze(0)
-    labels: NDArray[np.uint8] = best_classes(UpsampledScores(network(planes).scores, image.shape[:2])).numpy()
+    labels: NDArray[np.uint8] = best_classes(
+        UpsampledScores(network(planes).scores, image.shape[:2], network.spec.output_stride)
+    ).numpy()
     return labels
 
 

@@ -1,7 +1,7 @@
 """The network as ONNX nodes, from the padded image to the scores: branches, fusion, classifier.
 
 Follows ``models/contextnet.py``, ``branches.py``, ``fusion.py`` and ``blocks.py`` line by line, batch norm folded and
-normalization in the first convolutions.
+normalization in the first convolutions. A baseline is traced instead.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from onnx import helper
 from contextnet.export.graph_writer import GraphWriter
 from contextnet.export.layers import RGB, Layers, upscale
 from contextnet.export.pyramid_graph import pyramid_pooling
-from contextnet.models.contextnet import ContextNet
+from contextnet.export.traced_graph import traced_scores
+from contextnet.models.baselines.baseline import Baseline
 from contextnet.models.folding import fold_batch_norm
+from contextnet.models.network import Network
 from contextnet.spec import (
     INPUT_SCALE,
     OUTPUT_STRIDE,
@@ -31,16 +33,20 @@ IR_VERSION = 9
 PIXELS, NETWORK_SCORES = "pixels", "network.scores"
 
 
-def network_graph(network: ContextNet, precision: str = "fp32") -> onnx.ModelProto:
+def network_graph(network: Network, precision: str = "fp32") -> onnx.ModelProto:
     """Write a network with its batch norm folded, weights and activations in ``precision``, fp32 or fp16.
 
     Input ``pixels`` (N, H, W, 3) RGB of 0…255, divisible by the spec's size multiple; output ``network.scores``
-    (N, classes, H / 8, W / 8). Holds for every size.
+    (N, classes, H / stride, W / stride). Holds for every size.
     """
     spec = network.spec
     writer = GraphWriter(np.float16 if precision == "fp16" else np.float32)
-    tensors = {name: tensor.cpu().numpy() for name, tensor in fold_batch_norm(network).state_dict().items()}
-    _scores(Layers(writer, tensors), spec, PIXELS)
+    folded = fold_batch_norm(network).cpu()
+    if isinstance(folded, Baseline):
+        traced_scores(writer, folded.body, PIXELS, NETWORK_SCORES)
+    else:
+        tensors = {name: tensor.numpy() for name, tensor in folded.state_dict().items()}
+        _scores(Layers(writer, tensors), folded.spec, PIXELS)
     pixels = helper.make_tensor_value_info(PIXELS, writer.real_type, ["N", "H", "W", RGB])
     scores = helper.make_tensor_value_info(NETWORK_SCORES, writer.real_type, ["N", spec.num_classes, "rows", "columns"])
     return as_model(writer.graph([pixels], [scores]))

@@ -16,7 +16,7 @@ def pyramid_pooling(layers: Layers, name: str, features: str, bins: Sequence[int
     size = writer.node("Shape", [features], f"{name}.size", start=2, end=4)
     stack = [features]
     for index, grid in enumerate(bins):
-        pooled = _average_over_grid(writer, features, size, grid, f"{name}.grid{index}")
+        pooled = average_over_grid(writer, features, size, grid, f"{name}.grid{index}")
         reduced = layers.conv_unit(pooled, f"{name}.reduce.{index}")
         batch = writer.node("Shape", [reduced], f"{reduced}.batch", start=0, end=2)
         whole = writer.node("Concat", [batch, size], f"{reduced}.size", axis=0)
@@ -24,7 +24,7 @@ def pyramid_pooling(layers: Layers, name: str, features: str, bins: Sequence[int
     return layers.conv_unit(writer.node("Concat", stack, f"{name}.stack", axis=1), f"{name}.mix")
 
 
-def _average_over_grid(writer: GraphWriter, features: str, size: str, grid: int, name: str) -> str:
+def average_over_grid(writer: GraphWriter, features: str, size: str, grid: int, name: str) -> str:
     """Average (N, C, H, W) over grid × grid cells, which may share a row: rows first, then columns.
 
     ONNX has no pooling to a given number of cells; two products with matrices of averages are one.

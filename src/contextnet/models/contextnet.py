@@ -13,9 +13,10 @@ from contextnet.spec import INPUT_SCALE, OUTPUT_STRIDE, ContextNetSpec
 
 
 class NetworkOutput(NamedTuple):
-    """Scores before the soft-max, float (N, classes, H / 8, W / 8) of the padded image.
+    """Scores before the soft-max, float (N, classes, H / stride, W / stride) of the padded image.
 
-    ``auxiliary`` are the context branch's own scores at its own stride, or None when evaluating or without them.
+    ``auxiliary`` are those of the context branch, or of a baseline's auxiliary classifier, at their own stride; None
+    when evaluating or without them.
     """
 
     scores: Tensor
@@ -37,7 +38,7 @@ class ContextNet(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.classifier = nn.Conv2d(_classifier_width(spec), spec.num_classes, 1)
         self.auxiliary = nn.Conv2d(spec.context.head, spec.num_classes, 1) if spec.auxiliary and spec.context else None
-        _initialize(self)
+        initialize(self)
 
     def forward(self, image: Tensor) -> NetworkOutput:
         """Score every 8×8 cell of the image (N, 3, H, W), padded to the spec's size multiple."""
@@ -60,7 +61,7 @@ class ContextNet(nn.Module):
     def full_size_scores(self, image: Tensor) -> Tensor:
         """Score every pixel: (N, 3, H, W) to (N, classes, H, W), upsampled before the argmax."""
         size_hw = (image.shape[-2], image.shape[-1])
-        return upscale_to(self(image).scores, size_hw, OUTPUT_STRIDE)
+        return upscale_to(self(image).scores, size_hw, self.spec.output_stride)
 
 
 def _fusion_units(spec: ContextNetSpec) -> list[FusionUnit]:
@@ -81,7 +82,7 @@ def _classifier_width(spec: ContextNetSpec) -> int:
     return spec.context.head if spec.context else spec.details[0].width
 
 
-def _initialize(network: nn.Module) -> None:
+def initialize(network: nn.Module) -> None:
     """He initialization by fan-out for convolutions; classifiers small; batch norm stays the identity."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from contextnet.models.contextnet import ContextNet
 from contextnet.models.folding import fold_batch_norm
-from contextnet.spec import ContextNetSpec
+from contextnet.models.network import Network, build_network
+from contextnet.network_spec import NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class NetworkCost:
     peak_activation_bytes: int
 
 
-def measure_cost(spec: ContextNetSpec, size_hw: tuple[int, int]) -> NetworkCost:
+def measure_cost(spec: NetworkSpec, size_hw: tuple[int, int]) -> NetworkCost:
     """Count a network's cost for one image of ``size_hw``, padded as the network pads it."""
     with torch.device("meta"):
-        network = ContextNet(spec).eval()
+        network = build_network(spec).eval()
         image = torch.empty((1, 3, *size_hw))
     folded = fold_batch_norm(network)
     return NetworkCost(
@@ -47,21 +47,24 @@ def measure_cost(spec: ContextNetSpec, size_hw: tuple[int, int]) -> NetworkCost:
     )
 
 
-def _count_parameters(network: ContextNet) -> int:
-    return sum(p.numel() for n, p in network.named_parameters() if not n.startswith("auxiliary."))
+def _count_parameters(network: Network) -> int:
+    return sum(p.numel() for n, p in network.named_parameters() if "auxiliary" not in n.split("."))
 
 
 def count_macs(network: nn.Module, image: Tensor) -> int:
-    """Count the multiply-adds that a network's convolutions take for one forward pass, by their output shapes."""
+    """Count the multiply-adds that a network's convolutions take for one forward pass, by their shapes."""
     total = 0
 
-    def add(module: nn.Module, _: Any, output: Tensor) -> None:
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
-        assert isinstance(module, nn.Conv2d)
-        per_output = module.weight[0].numel()
-        total += output.numel() * per_output
+        if isinstance(module, nn.ConvTranspose2d):
+            # Every input is multiplied by all the weights of its map.
+            total += inputs[0].numel() * module.weight[0].numel()
+        else:
+            assert isinstance(module, nn.Conv2d)
+            total += output.numel() * module.weight[0].numel()
 
-    hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    hooks = [m.register_forward_hook(add) for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
     try:
         with torch.no_grad():
             network(image)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.backends import cudnn
 
-from contextnet.models.contextnet import ContextNet
 from contextnet.models.gpu_network import score_and_label
+from contextnet.models.network import Network
 from contextnet.runtime.engines.engine import Labels, Scores
 from contextnet.runtime.engines.shape_cache import KEPT_SHAPES, Shape, ShapeCache
 
@@ -74,7 +74,7 @@ class GraphInference:
 class GraphSlot:
     """Takes one call at a time on a GPU; ``network`` is one that ``gpu_network`` arranged there."""
 
-    def __init__(self, network: ContextNet, device: torch.device) -> None:
+    def __init__(self, network: Network, device: torch.device) -> None:
         self._network = network
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from contextnet.errors import ContextNetError
-from contextnet.models.contextnet import ContextNet
 from contextnet.models.cuda_graph import GraphSlot
 from contextnet.models.folding import fold_batch_norm
 from contextnet.models.gpu_network import gpu_network
+from contextnet.models.network import Network
 from contextnet.models.storage import read_weights
 from contextnet.runtime.engines.cores import MAX_IN_FLIGHT
 from contextnet.runtime.engines.engine import EngineInfo, Images, Inference
@@ -93,7 +93,7 @@ def open_engine(
     return build_engine(read_weights(weights).build(), where, dtype_name, in_flight)
 
 
-def build_engine(network: ContextNet, device: torch.device, precision: str, in_flight: int = 1) -> TorchEngine:
+def build_engine(network: Network, device: torch.device, precision: str, in_flight: int = 1) -> TorchEngine:
     """Make the engine of a network that is in memory; the network is left as it is."""
     dtype = PRECISIONS[device.type][precision]
     slots: list[Slot]
@@ -102,14 +102,16 @@ def build_engine(network: ContextNet, device: torch.device, precision: str, in_f
     else:
         arranged = gpu_network(network, device, dtype)
         name, slots = torch.cuda.get_device_name(device), [GraphSlot(arranged, device) for _ in range(in_flight)]
-    return TorchEngine(EngineInfo("pytorch", str(torch.__version__), name, precision, len(slots)), slots)
+    stride = network.spec.output_stride
+    return TorchEngine(EngineInfo("pytorch", str(torch.__version__), name, precision, len(slots), stride), slots)
 
 
 class EagerSlot:
     """Computes calls on the CPU while they are submitted; labels when they are asked for."""
 
-    def __init__(self, network: ContextNet, dtype: torch.dtype) -> None:
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
         folded = fold_batch_norm(network).to(dtype)
+        self._stride = network.spec.output_stride
         self._network = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
 
     def submit(self, images_NHW3: Tensor) -> ScoringCall:
@@ -117,7 +119,7 @@ class EagerSlot:
         with torch.inference_mode():
             # The interleaved array, seen as (N, 3, H, W), already is in channels-last layout.
             scores = self._network(images_NHW3.permute(0, 3, 1, 2)).scores.float().contiguous()
-        return ScoringCall(scores.numpy, (images_NHW3.shape[1], images_NHW3.shape[2]))
+        return ScoringCall(scores.numpy, (images_NHW3.shape[1], images_NHW3.shape[2]), self._stride)
 
     def close(self) -> None:
         """Do nothing: the memory goes with the slot."""

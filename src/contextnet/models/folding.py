@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from contextnet.models.contextnet import ContextNet
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
-def fold_batch_norm(network: ContextNet) -> ContextNet:
+def fold_batch_norm(network: _Network) -> _Network:
     """Return an evaluation copy whose convolutions carry their batch norm; the source is left as it is.
 
     The copy's scores differ from the source's by rounding alone (at most 1e-4). The copy cannot be trained.
@@ -25,6 +26,6 @@ def fold_batch_norm(network: ContextNet) -> ContextNet:
 
 def _fold_unit(unit: nn.Sequential) -> None:
     conv, norm = getattr(unit, "conv", None), getattr(unit, "norm", None)
-    if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-        unit.conv = fuse_conv_bn_eval(conv, norm)
+    if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+        unit.conv = fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))
         unit.norm = nn.Identity()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.folding import fold_batch_norm
+from contextnet.models.network import Network
 from contextnet.models.resize import pad_to_multiple
 from contextnet.models.score_field import UpsampledScores, best_classes
 from contextnet.spec import INPUT_SCALE
@@ -19,7 +20,7 @@ LABEL_BAND_VALUES = 1 << 23
 """How many enlarged scores are made at a time: 16 MiB of float16, which the argmax finds in the GPU's L2 cache."""
 
 
-def gpu_network(network: ContextNet, device: torch.device, dtype: torch.dtype) -> ContextNet:
+def gpu_network(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
     """Return a copy on ``device`` with folded batch norm, channels last, 1×1 convolutions as matrix products.
 
     Its scores differ from the source's by the rounding of ``dtype`` alone. The copy cannot be trained.
@@ -49,14 +50,14 @@ class _PointwiseProduct(nn.Module):
         return mixed.reshape(*features_NHWC.shape[:-1], -1).permute(0, 3, 1, 2)
 
 
-def score_cells(network: ContextNet, images_NHW3: Tensor, side: torch.cuda.Stream | None) -> Tensor:
+def score_cells(network: Network, images_NHW3: Tensor, side: torch.cuda.Stream | None) -> Tensor:
     """Score uint8 RGB images as the network's own ``forward`` does, the detail branches on the stream ``side``.
 
     The context branch is a long chain of small layers that leaves most of a GPU idle; the detail branches are a few
     large layers. Without ``side`` they run one after the other.
     """
     images = images_NHW3.permute(0, 3, 1, 2)
-    if network.context is None or not network.details:
+    if not isinstance(network, ContextNet) or network.context is None or not network.details:
         whole: Tensor = network(images).scores
         return whole
     normalized = pad_to_multiple(images.to(network.classifier.weight.dtype) * INPUT_SCALE, network.spec.size_multiple)
@@ -76,14 +77,14 @@ def score_cells(network: ContextNet, images_NHW3: Tensor, side: torch.cuda.Strea
 
 
 def score_and_label(
-    network: ContextNet, images_NHW3: Tensor, side: torch.cuda.Stream | None = None
+    network: Network, images_NHW3: Tensor, side: torch.cuda.Stream | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Give the scores of uint8 RGB images, float32 (N, C, H' / 8, W' / 8) of the padded ones, and their labels.
+    """Give the scores of uint8 RGB images, float32 (N, C, H' / S, W' / S) of the padded ones, and their labels.
 
-    Labels are uint8 (N, H, W). For them the scores are enlarged in float16, which on streets changes fewer than one
-    pixel in ten thousand, at the edges of classes.
+    Labels are uint8 (N, H, W), S is the network's output stride. For them the scores are enlarged in float16, which on
+    streets changes fewer than one pixel in ten thousand, at the edges of classes.
     """
     scores = score_cells(network, images_NHW3, side).float().contiguous()
-    cells, size_hw = scores.half(), (images_NHW3.shape[1], images_NHW3.shape[2])
-    labels = [best_classes(UpsampledScores(one[None], size_hw), LABEL_BAND_VALUES) for one in cells]
+    cells, size_hw, stride = scores.half(), (images_NHW3.shape[1], images_NHW3.shape[2]), network.spec.output_stride
+    labels = [best_classes(UpsampledScores(one[None], size_hw, stride), LABEL_BAND_VALUES) for one in cells]
     return scores, torch.stack(labels)

@@ -1,7 +1,7 @@
 """The class scores of every pixel of one image, made band by band, so that they never exist all at once.
 
 A large image's scores at full size are the largest thing a prediction would hold: 19 float32 for every pixel. A field
-keeps what they are made from, the network's output at 1/8, and gives any band of rows as it would stand in the whole.
+keeps what they are made from, the network's coarser output, and gives any band of rows as it would stand in the whole.
 
 Tensors are (1, C, H, W): C is the number of classes; H, W are height and width in pixels.
 """
@@ -63,23 +63,25 @@ class ScoreSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class UpsampledScores:
-    """The scores of a network at 1/8 of the padded image, ``cells``, enlarged by 8 and cropped to the image."""
+    """The scores of a network on the padded image, ``cells``, enlarged by its ``stride`` and cropped to the image."""
 
     cells: Tensor
     size_hw: tuple[int, int]
+    stride: int = OUTPUT_STRIDE
     are_probabilities: bool = False
 
     @property
     def values_per_row(self) -> int:
         """The classes times the padded width."""
-        return self.cells.shape[1] * self.cells.shape[3] * OUTPUT_STRIDE
+        return self.cells.shape[1] * self.cells.shape[3] * self.stride
 
     def rows(self, first: int, last: int) -> Tensor:
         """Enlarge the cells of these rows and one neighbour above and below, which is all that they depend on."""
-        top = max(first // OUTPUT_STRIDE - 1, 0)
-        bottom = min(-(-last // OUTPUT_STRIDE) + 1, self.cells.shape[2])
-        raised = upscale(self.cells[:, :, top:bottom].contiguous(), OUTPUT_STRIDE)
-        offset = top * OUTPUT_STRIDE
+        top = max(first // self.stride - 1, 0)
+        bottom = min(-(-last // self.stride) + 1, self.cells.shape[2])
+        # A copy in any case: the rows are the caller's to write over.
+        raised = upscale(self.cells[:, :, top:bottom].clone(memory_format=torch.contiguous_format), self.stride)
+        offset = top * self.stride
         return raised[:, :, first - offset : last - offset, : self.size_hw[1]]
 
 
@@ -102,7 +104,7 @@ def best_classes(field: ScoreField, band_values: int = BAND_VALUES) -> Tensor:
     """Give each pixel the class with the highest score, uint8 (H, W); the size of the bands does not change it."""
     if isinstance(field, UpsampledScores) and field.cells.device.type == "cpu":
         # The cells alone decide most pixels, so that few have to be enlarged.
-        return torch.from_numpy(label_scores(field.cells[0].detach().float().numpy(), field.size_hw))
+        return torch.from_numpy(label_scores(field.cells[0].detach().float().numpy(), field.size_hw, field.stride))
     return torch.cat([field.rows(*band)[0].argmax(dim=0).to(torch.uint8) for band in _bands(field, band_values)])
 
 

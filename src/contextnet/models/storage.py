@@ -26,8 +26,9 @@ from torch import Tensor
 from contextnet.errors import DamagedError, WeightsError
 from contextnet.files import write_atomically
 from contextnet.labels import LabelSet
-from contextnet.models.contextnet import ContextNet
-from contextnet.spec import INPUT_SCALE, ContextNetSpec
+from contextnet.models.network import Network, build_network
+from contextnet.network_spec import NetworkSpec, spec_from_json
+from contextnet.spec import INPUT_SCALE
 
 FORMAT = "contextnet-weights-1"
 NORMALIZATION = {"scale": INPUT_SCALE}
@@ -42,13 +43,13 @@ _METADATA_KEYS = {"spec", "labels", "normalization", "training", "licence"}
 class Weights:
     """A network's tensors by name, with its spec, its classes, how it was trained and the licence of the data."""
 
-    spec: ContextNetSpec
+    spec: NetworkSpec
     labels: LabelSet
     tensors: Mapping[str, Tensor]
     training: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
 
-    def build(self) -> ContextNet:
+    def build(self) -> Network:
         """Rebuild the network from its own spec, in evaluation mode.
 
         Raises ``WeightsError`` naming every tensor that the spec and the file do not agree on.
@@ -98,7 +99,7 @@ def read_weights(path: Path) -> Weights:
     if not isinstance(training, dict) or not isinstance(licence, str):
         raise WeightsError(f"{path}: its metadata fields 'training' and 'licence' must be a JSON object and a text")
     try:
-        spec = ContextNetSpec.from_json(values["spec"])
+        spec = spec_from_json(values["spec"])
         labels = LabelSet.from_json(values["labels"])
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from None
@@ -144,10 +145,10 @@ def read_tensors(path: Path, file_format: str) -> tuple[dict[str, Tensor], dict[
     return tensors, metadata
 
 
-def _outline(spec: ContextNetSpec) -> ContextNet:
+def _outline(spec: NetworkSpec) -> Network:
     """Build the network on the meta device: names, shapes and dtypes without memory, whatever widths a file claims."""
     with torch.device("meta"):
-        return ContextNet(spec)
+        return build_network(spec)
 
 
 def _refuse_mismatch(network: torch.nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -166,7 +167,7 @@ def _refuse_mismatch(network: torch.nn.Module, tensors: Mapping[str, Tensor], so
         raise WeightsError(f"{source}: {'; '.join(sorted(complaints)[:_SHOWN_COMPLAINTS])}{more}")
 
 
-def _refuse_other_classes(path: Path, spec: ContextNetSpec, labels: LabelSet) -> None:
+def _refuse_other_classes(path: Path, spec: NetworkSpec, labels: LabelSet) -> None:
     if spec.num_classes != labels.num_classes:
         raise WeightsError(
             f"{path}: the network scores {spec.num_classes} classes but its label set has {labels.num_classes}"

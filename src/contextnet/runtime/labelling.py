@@ -1,4 +1,4 @@
-"""The label of every pixel, and its probability, from a network's scores at 1/8.
+"""The label of every pixel, and its probability, from a network's scores, one for every cell of 8×8 pixels.
 
 A pixel's scores are those of the cells enlarged by 8: bilinear, half-pixel centres, edges held. Its label is the class
 with the highest. Between the centres of four neighbouring cells lies a block of 8×8 pixels, where the score of every
@@ -9,31 +9,31 @@ class is a mean of its scores at these four corners, with the same weights for a
   reaches the highest of all least corners can lead somewhere: two or three contend in most of these blocks.
 
 The outermost cells are repeated beyond the edge. There are (h + 1)×(w + 1) blocks, and the image begins half a block
-inside the first.
+inside the first. Networks whose cells are of 4×4 or 2×2 pixels have blocks as small; where every pixel has scores of
+its own, nothing is between.
 
-Shapes: C classes; h, w cells; H, W pixels; K blocks worked on together; 4 corners and P = 64 pixels of a block, both
-row by row; N of the K blocks, the first ones.
+Shapes: C classes; h, w cells; H, W pixels; S pixels along a cell; K blocks worked on together; 4 corners and P = S²
+pixels of a block, both row by row; N of the K blocks, the first ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contextnet.labels import IGNORE_INDEX
-from contextnet.spec import OUTPUT_STRIDE as SIDE
+from contextnet.spec import OUTPUT_STRIDE
 
 Scores = NDArray[np.float32] | NDArray[np.float16]
 Indices = NDArray[np.intp]
 
-_SHARE = (np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE
-_ALONG = np.stack([1 - _SHARE, _SHARE])
-_WEIGHTS_4P = np.einsum("ay,bx->abyx", _ALONG, _ALONG).reshape(4, SIDE * SIDE)
-"""How much of each corner is in each pixel; exact in float32."""
+_ROWS: dict[int, Any] = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+"""The number that a row of a block's labels is written as, by the pixels along a cell."""
 
 _BLOCKS_TOGETHER = 1024
 """Many share what a NumPy call costs; with more, OpenBLAS starts threads for products that take microseconds."""
@@ -44,42 +44,63 @@ _ENLARGED_SCORES = 1 << 18
 _Value = TypeVar("_Value", np.uint8, np.float32)
 
 
-def label_scores(scores_Chw: Scores, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+def label_scores(scores_Chw: Scores, size_hw: tuple[int, int], side: int = OUTPUT_STRIDE) -> NDArray[np.uint8]:
     """Give each pixel the class with the highest score, uint8 (H, W); the lowest of classes that are equal.
 
-    ``scores_Chw`` holds finite scores of 1 to 254 classes; ``size_hw``, at most 8h×8w, is the image's size without
-    the padding at its bottom and right. Pixels that a NaN reaches are labelled 0. Raises ``ValueError`` when classes,
-    cells and size do not fit.
+    ``scores_Chw`` holds finite scores of 1 to 254 classes; ``size_hw``, at most Sh×Sw, is the image's size without
+    the padding at its bottom and right; ``side``, S, is 1, 2, 4 or 8. Pixels that a NaN reaches are labelled 0. Raises
+    ``ValueError`` when classes, cells and size do not fit.
     """
-    scores_Chw = _checked(scores_Chw, size_hw)
+    scores_Chw = _checked(scores_Chw, size_hw, side)
+    if side == 1:
+        return _leaders(np.ascontiguousarray(scores_Chw[:, : size_hw[0], : size_hw[1]]))
     leaders = np.pad(_leaders(scores_Chw), 1, mode="edge")
     corner = leaders[:-1, :-1]
     contested = (corner != leaders[:-1, 1:]) | (corner != leaders[1:, :-1]) | (corner != leaders[1:, 1:])
-    # One row of a block is eight labels, which NumPy writes far faster as one number.
-    blocks = np.empty((contested.shape[0], SIDE, contested.shape[1]), np.uint64)
-    blocks[:] = (corner * np.uint64(0x0101010101010101))[:, None]
+    # One row of a block is two to eight labels, which NumPy writes far faster as one number.
+    row_type = _ROWS[side]
+    blocks = np.empty((contested.shape[0], side, contested.shape[1]), row_type)
+    blocks[:] = (corner * row_type(np.iinfo(row_type).max // 0xFF))[:, None]
     for rows, columns in _chunks(np.flatnonzero(contested), contested.shape[1], _BLOCKS_TOGETHER):
         contest = _contest(_corners(scores_Chw, rows, columns))
-        blocks[rows[contest.order], :, columns[contest.order]] = _winners(contest).view(np.uint64)
-    return np.ascontiguousarray(_image(blocks.view(np.uint8), size_hw))
+        blocks[rows[contest.order], :, columns[contest.order]] = _winners(contest, side).view(row_type)
+    return np.ascontiguousarray(_image(blocks.view(np.uint8), size_hw, side))
 
 
-def confidence_of(scores_Chw: Scores, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+def confidence_of(scores_Chw: Scores, size_hw: tuple[int, int], side: int = OUTPUT_STRIDE) -> NDArray[np.float32]:
     """Give the probability of each pixel's label, the soft-max of its scores, float32 (H, W) of 0 to 1.
 
     Arguments and errors are those of ``label_scores``; pixels that a NaN reaches are NaN. Nearly every class counts
     in nearly every block, so all are enlarged, a few blocks at a time. The result is not contiguous.
     """
-    scores_Chw = _checked(scores_Chw, size_hw)
+    scores_Chw = _checked(scores_Chw, size_hw, side)
     classes, height, width = scores_Chw.shape
-    blocks = np.empty((height + 1, SIDE, width + 1, SIDE), np.float32)
-    together = min(_BLOCKS_TOGETHER, max(1, _ENLARGED_SCORES // (classes * SIDE * SIDE)))
+    if side == 1:
+        rows_together = max(1, _ENLARGED_SCORES // (classes * width))
+        bands = (scores_Chw[:, top : top + rows_together] for top in range(0, size_hw[0], rows_together))
+        return np.concatenate([_confidence(band.copy()) for band in bands])[: size_hw[0], : size_hw[1]]
+    blocks = np.empty((height + 1, side, width + 1, side), np.float32)
+    together = min(_BLOCKS_TOGETHER, max(1, _ENLARGED_SCORES // (classes * side * side)))
     for rows, columns in _chunks(np.arange((height + 1) * (width + 1)), width + 1, together):
-        pixels_CPK = _WEIGHTS_4P.T @ _corners(scores_Chw, rows, columns)
-        pixels_CPK -= pixels_CPK.max(axis=0)
-        confidence_PK = 1 / np.exp(pixels_CPK, out=pixels_CPK).sum(axis=0)
-        blocks[rows, :, columns] = confidence_PK.T.reshape(-1, SIDE, SIDE)
-    return _image(blocks, size_hw)
+        confidence_PK = _confidence(_corner_weights(side).T @ _corners(scores_Chw, rows, columns))
+        blocks[rows, :, columns] = confidence_PK.T.reshape(-1, side, side)
+    return _image(blocks, size_hw, side)
+
+
+def _confidence(scores_C: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the soft-max of the best class along the first axis, without that axis; the scores are written over."""
+    scores_C -= scores_C.max(axis=0)
+    confidence: NDArray[np.float32] = 1 / np.exp(scores_C, out=scores_C).sum(axis=0)
+    return confidence
+
+
+@cache
+def _corner_weights(side: int) -> NDArray[np.float32]:
+    """Give how much of each corner is in each pixel of a block, float32 (4, P); exact."""
+    share = (np.arange(side, dtype=np.float32) + 0.5) / side
+    along = np.stack([1 - share, share])
+    weights_4P: NDArray[np.float32] = np.einsum("ay,bx->abyx", along, along).reshape(4, side * side)
+    return weights_4P
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +135,13 @@ def _contest(corners_C4K: NDArray[np.float32]) -> _Contest:
     return _Contest(corners_C4K, order, counts_K, np.cumsum(counts_K) - counts_K, contenders)
 
 
-def _winners(contest: _Contest) -> NDArray[np.uint8]:
+def _winners(contest: _Contest, side: int) -> NDArray[np.uint8]:
     """Label the pixels of a contest's blocks, uint8 (K, P).
 
     Scores are taken relative to the first contender's, which then need not be enlarged.
     """
-    labels_KP = np.zeros((len(contest.order), SIDE * SIDE), np.uint8)
+    weights_4P = _corner_weights(side)
+    labels_KP = np.zeros((len(contest.order), side * side), np.uint8)
     best_KP = np.zeros(labels_KP.shape, np.float32)
     classes, first_corners = contest.contender(0)
     # A NaN leaves a block at the end without a contender and with the label 0.
@@ -127,7 +149,7 @@ def _winners(contest: _Contest) -> NDArray[np.uint8]:
     for rank in range(1, contest.counts[0]):
         classes, corners = contest.contender(rank)
         block_count = len(classes)
-        lead_NP = (corners - first_corners[:block_count]) @ _WEIGHTS_4P
+        lead_NP = (corners - first_corners[:block_count]) @ weights_4P
         best_NP, labels_NP = best_KP[:block_count], labels_KP[:block_count]
         # Contenders come in ascending order, so the higher of two labels is the later one.
         np.maximum(labels_NP, (lead_NP > best_NP) * classes[:, None].astype(np.uint8), out=labels_NP)
@@ -135,13 +157,15 @@ def _winners(contest: _Contest) -> NDArray[np.uint8]:
     return labels_KP
 
 
-def _checked(scores_Chw: Scores, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+def _checked(scores_Chw: Scores, size_hw: tuple[int, int], side: int) -> NDArray[np.float32]:
     """Hold classes, cells and size to fit together, and give the scores as contiguous float32."""
     classes, height, width = scores_Chw.shape
     if not 1 <= classes < IGNORE_INDEX:
         raise ValueError(f"scores of {classes} classes; 1 to {IGNORE_INDEX - 1} have labels")
-    if not (1 <= size_hw[0] <= SIDE * height and 1 <= size_hw[1] <= SIDE * width):
-        raise ValueError(f"an image of {size_hw} from {height}×{width} cells; a cell is {SIDE}×{SIDE} pixels")
+    if side != 1 and side not in _ROWS:
+        raise ValueError(f"cells of {side}×{side} pixels; a side is 1, 2, 4 or 8")
+    if not (1 <= size_hw[0] <= side * height and 1 <= size_hw[1] <= side * width):
+        raise ValueError(f"an image of {size_hw} from {height}×{width} cells; a cell is {side}×{side} pixels")
     return np.ascontiguousarray(scores_Chw, np.float32)
 
 
@@ -170,7 +194,7 @@ def _corners(scores_Chw: NDArray[np.float32], rows: Indices, columns: Indices) -
     return scores_Chw.reshape(classes, -1).take(cells_4K, axis=1, mode="clip")
 
 
-def _image(blocks: NDArray[_Value], size_hw: tuple[int, int]) -> NDArray[_Value]:
+def _image(blocks: NDArray[_Value], size_hw: tuple[int, int], side: int) -> NDArray[_Value]:
     """Cut the image out of blocks, which are one after another row by row of pixels."""
-    begin = SIDE // 2
-    return blocks.reshape(len(blocks) * SIDE, -1)[begin : begin + size_hw[0], begin : begin + size_hw[1]]
+    begin = side // 2
+    return blocks.reshape(len(blocks) * side, -1)[begin : begin + size_hw[0], begin : begin + size_hw[1]]

@@ -10,7 +10,7 @@ from typing import Any
 
 from contextnet.errors import ContextNetError, ModelFileError
 from contextnet.labels import LabelSet
-from contextnet.spec import ContextNetSpec
+from contextnet.network_spec import NetworkSpec, spec_from_json
 
 FORMAT = "contextnet-model-1"
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -21,7 +21,7 @@ _KEYS = ("spec", "labels", "precision", "training", "licence")
 class ModelMetadata:
     """The network's spec, its classes, the precision of its weights, how it was trained, the licence of the data."""
 
-    spec: ContextNetSpec
+    spec: NetworkSpec
     labels: LabelSet
     precision: str
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class ModelMetadata:
             found = "its metadata has a precision, training or licence of another kind"
             raise ModelFileError.at(path, found, "export the network anew")
         try:
-            metadata = cls(ContextNetSpec.from_json(spec), LabelSet.from_json(labels), precision, training, licence)
+            metadata = cls(spec_from_json(spec), LabelSet.from_json(labels), precision, training, licence)
         except ContextNetError as error:
             raise ModelFileError.at(path, str(error), "export the network anew") from None
         if metadata.spec.num_classes != metadata.labels.num_classes:

@@ -1,8 +1,9 @@
 """The model file: one network, ready to run, as one ONNX file. Never imports PyTorch.
 
 Input ``image`` uint8 (N, H, W, 3) RGB. Outputs ``labels`` uint8 (N, H, W) train ids at the image's size, and
-``scores`` float32 (N, C, H' / 8, W' / 8) of the image padded at the bottom and the right to the spec's multiple. The
-metadata is that of ``ModelMetadata``, and ``checksum``: the SHA-256 over all else that the file holds.
+``scores`` float32 (N, C, H' / S, W' / S) of the image padded at the bottom and the right to the spec's multiple, S the
+spec's output stride. The metadata is that of ``ModelMetadata``, and ``checksum``: the SHA-256 over all else that the
+file holds.
 """
 
 from __future__ import annotations

@@ -14,8 +14,10 @@ OPSET, IR_VERSION = 19, 9
 _SIZES = {"Shape", "Neg", "Mod", "Concat", "Pad", "Slice", "Cast"}
 _LAYERS = {"Reshape", "Transpose", "Conv", "Clip", "Add", "Resize", "ArgMax"}
 _PYRAMID_POOLING = {"MatMul", "Gather", "Mul", "Div", "Sub", "Range", "GreaterOrEqual", "Less", "And"}
+_BASELINES = {"ConvTranspose", "Relu", "PRelu", "MaxPool", "AveragePool", "Identity"}
+_CHOOSING_POOL = {"SpaceToDepth", "Split", "Max", "Equal", "Not", "Or", "DepthToSpace"}
 _INT8 = {"QuantizeLinear", "DequantizeLinear"}
-OPERATORS = frozenset(_SIZES | _LAYERS | _PYRAMID_POOLING | _INT8)
+OPERATORS = frozenset(_SIZES | _LAYERS | _PYRAMID_POOLING | _BASELINES | _CHOOSING_POOL | _INT8)
 _ATTRIBUTE_FIELDS = frozenset({"name", "type", "doc_string", "i", "ints", "s"})
 """Integers and texts. Attributes can hold tensors and graphs as well, and those other files and graphs in turn."""
 

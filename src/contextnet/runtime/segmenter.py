@@ -122,7 +122,7 @@ class Segmenter:
         started_s = time.perf_counter()
         with self._lock:
             inference = engine.submit(pixels[None])
-        return PendingSegmentation(inference, pixels.shape[:2], self.label_set, started_s, frame)
+        return PendingSegmentation(inference, pixels.shape[:2], engine.info.stride, self.label_set, started_s, frame)
 
     def images_on_their_way(self) -> int:
         """Give how many images make the highest rate when they are begun as some of several."""

@@ -19,7 +19,8 @@ from torch.optim import Optimizer
 from contextnet.data.decoding import DecodedSplit
 from contextnet.errors import RunError, TrainingError
 from contextnet.models.contextnet import ContextNet, NetworkOutput
-from contextnet.spec import ContextNetSpec
+from contextnet.models.network import Network, build_network
+from contextnet.network_spec import NetworkSpec
 from contextnet.training.averaging import start_average
 from contextnet.training.checkpoint import Checkpoints, Progress, load_state
 from contextnet.training.losses.segmentation import SegmentationLoss, build_loss
@@ -43,7 +44,7 @@ class TrainingRun:
     """
 
     recipe: Recipe
-    network: ContextNet
+    network: Network
     forward: Callable[[Tensor], NetworkOutput]
     averaged: dict[str, Tensor] | None
     optimizer: Optimizer
@@ -76,13 +77,13 @@ def start_run(recipe: Recipe, split: DecodedSplit, device: torch.device, ranks: 
     network is to be compiled without a compiler.
     """
     torch.manual_seed(recipe.seed)
-    network = ContextNet(recipe.network.spec(split.labels.num_classes))
+    network = build_network(recipe.network.spec(split.labels.num_classes))
     _refuse_uneven_parts(recipe, len(split), ranks)
     _refuse_single_values(recipe, network.spec, len(split), ranks)
     transfer = load_transfer(recipe.init_from, network, split.labels) if recipe.init_from else None
     execution = recipe.execution
     if execution.sync_batch_norm:
-        network = cast(ContextNet, synchronize_batch_norm(network, ranks))
+        network = cast(Network, synchronize_batch_norm(network, ranks))
     network = network.to(device)
     if execution.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,7 +96,7 @@ def start_run(recipe: Recipe, split: DecodedSplit, device: torch.device, ranks: 
         averaged=start_average(network) if recipe.ema_decay else None,
         optimizer=build_optimizer(network, recipe.optimizer),
         scaler=GradScaler(device.type, enabled=execution.precision == "float16"),
-        loss=build_loss(recipe.loss, split.labels, split.pixel_counts, device),
+        loss=build_loss(recipe.loss, split.labels, split.pixel_counts, device, network.spec.output_stride),
         teacher=load_teacher(recipe.loss.distillation, split.labels, device),
         transfer=transfer,
         device=device,
@@ -156,13 +157,18 @@ def _refuse_other_steps(path: Path, progress: Progress, run: TrainingRun) -> Non
         )
 
 
-def _forward(recipe: Recipe, network: ContextNet, device: torch.device) -> Callable[[Tensor], NetworkOutput]:
+def _forward(recipe: Recipe, network: Network, device: torch.device) -> Callable[[Tensor], NetworkOutput]:
     if recipe.quantization_aware:
+        if not isinstance(network, ContextNet):
+            raise TrainingError(
+                f"'quantization_aware' rounds as ContextNet's INT8 form does, and '{network.spec.name}' is another "
+                "network; leave it out"
+            )
         return QuantizationAwareForward(network)
     return _compiled(network, device) if recipe.execution.compile else network
 
 
-def _compiled(network: ContextNet, device: torch.device) -> Callable[[Tensor], NetworkOutput]:
+def _compiled(network: Network, device: torch.device) -> Callable[[Tensor], NetworkOutput]:
     compiler = os.environ.get("CXX", "g++")
     if device.type == "cpu" and shutil.which(compiler) is None:
         raise TrainingError(
@@ -184,17 +190,16 @@ def _refuse_long_warmup(recipe: Recipe, steps_per_epoch: int, num_samples: int) 
         )
 
 
-def _refuse_single_values(recipe: Recipe, spec: ContextNetSpec, num_samples: int, ranks: Ranks) -> None:
+def _refuse_single_values(recipe: Recipe, spec: NetworkSpec, num_samples: int, ranks: Ranks) -> None:
     """Raise ``TrainingError`` where batch norm would get a single value a channel, which has no variance."""
     images = min(recipe.batch_size, num_samples) // recipe.execution.accumulation
     if not recipe.execution.sync_batch_norm:
         images //= ranks.world_size
     cells = 1
-    has_pyramid = spec.context is not None and bool(spec.context.pyramid_bins)
-    if not has_pyramid:
+    if not spec.has_pyramid:
         cells = math.prod(-(-side // spec.size_multiple) for side in recipe.augmentation.crop_hw)
     if images * cells == 1:
-        what = "pyramid pooling" if has_pyramid else f"a crop of {recipe.augmentation.crop_hw}"
+        what = "pyramid pooling" if spec.has_pyramid else f"a crop of {recipe.augmentation.crop_hw}"
         raise TrainingError(
             f"a batch of one image with {what} leaves batch norm a single value a channel "
             f"('batch_size' is {recipe.batch_size}, the split has {num_samples} samples); "

@@ -99,7 +99,7 @@ def _loss(run: TrainingRun, batch: Batch, label_weights: Tensor | None) -> Tenso
     precision = PRECISIONS[execution.precision]
     with torch.autocast(run.device.type, precision, enabled=precision != torch.float32):
         output = run.forward(images)
-        taught = run.teacher.loss(images, output.scores) if run.teacher else None
+        taught = run.teacher.loss(images, output.scores, run.network.spec.output_stride) if run.teacher else None
     loss = run.loss(output, batch.labels, label_weights)
     return loss if taught is None else loss + taught
 

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from contextnet.errors import WeightsError
 from contextnet.labels import LabelSet
-from contextnet.models.contextnet import ContextNet
+from contextnet.models.network import Network
 from contextnet.models.storage import Weights, read_weights
 from contextnet.weights.catalogue import find_weights
 
-CLASSIFIERS = ("classifier", "auxiliary")
-"""The layers whose output channels are classes."""
 _SHOWN = 20
 
 
@@ -98,7 +96,7 @@ class TransferReport:
         }
 
 
-def load_transfer(name_or_path: str, network: ContextNet, labels: LabelSet) -> TransferReport:
+def load_transfer(name_or_path: str, network: Network, labels: LabelSet) -> TransferReport:
     """Start ``network`` from a weights file or a shipped network, as ``transfer`` does.
 
     Raises ``WeightsError`` naming the file when it cannot be read and when nothing in it fits.
@@ -110,7 +108,7 @@ def load_transfer(name_or_path: str, network: ContextNet, labels: LabelSet) -> T
         raise WeightsError(f"{name_or_path}: {error}") from None
 
 
-def transfer(network: ContextNet, labels: LabelSet, weights: Weights) -> TransferReport:
+def transfer(network: Network, labels: LabelSet, weights: Weights) -> TransferReport:
     """Copy every layer of ``weights`` that ``network`` has in the same shape; the network may be on any device.
 
     A classifier of another label set gives each class of ``labels`` the row of its namesake, case ignored; a class
@@ -119,45 +117,69 @@ def transfer(network: ContextNet, labels: LabelSet, weights: Weights) -> Transfe
     assert network.spec.num_classes == labels.num_classes
     needed, found = network.state_dict(), weights.tensors
     _refuse_other_kinds(needed, found)
-    plan = _plan(needed, weights, labels)
+    plan = _plan(network, weights, labels)
     report = _report(network, labels, weights, plan)
     if not report.loaded:
         raise WeightsError(_nothing_fits(report))
     with torch.no_grad():
         for name in plan.whole:
             needed[name].copy_(found[name])
-        for name in plan.by_class:
-            needed[name][list(plan.rows)] = found[name][list(plan.rows.values())].to(needed[name])
+        for name, axis in plan.by_class.items():
+            own, others = (tensor.movedim(axis, 0) for tensor in (needed[name], found[name]))
+            own[list(plan.rows)] = others[list(plan.rows.values())].to(own)
     return report
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What becomes of each tensor of the network, by name; ``rows`` maps train ids to those of the file."""
+    """What becomes of each tensor of the network, by name; ``rows`` maps train ids to those of the file.
+
+    ``by_class`` gives the axis along which a tensor's classes lie.
+    """
 
     rows: Mapping[int, int]
     whole: tuple[str, ...]
-    by_class: tuple[str, ...]
+    by_class: Mapping[str, int]
     fresh: tuple[str, ...]
 
 
-def _plan(needed: Mapping[str, Tensor], weights: Weights, labels: LabelSet) -> _Plan:
+def _plan(network: Network, weights: Weights, labels: LabelSet) -> _Plan:
     """Decide layer by layer: whole, by class, or not at all."""
-    found, num_classes = weights.tensors, weights.labels.num_classes
+    needed, found, num_classes = network.state_dict(), weights.tensors, weights.labels.num_classes
     rows = _namesakes(labels, weights.labels)
     has_same_classes = dict(rows) == {i: i for i in range(max(num_classes, labels.num_classes))}
     whole: list[str] = []
-    by_class: list[str] = []
+    by_class: dict[str, int] = {}
     fresh: list[str] = []
     for layer, names in _layers(needed).items():
         is_present = all(name in found for name in names)
-        if is_present and layer in CLASSIFIERS and not has_same_classes:
-            is_cut = bool(rows) and all(found[n].shape == (num_classes, *needed[n].shape[1:]) for n in names)
-            (by_class if is_cut else fresh).extend(names)
+        if is_present and _scores_classes(layer) and not has_same_classes:
+            axes = {name: _class_axis(network, layer, name) for name in names}
+            is_cut = bool(rows) and all(_fits_by_class(needed[n], found[n], axes[n], num_classes) for n in names)
+            by_class |= axes if is_cut else {}
+            fresh += [] if is_cut else names
         else:
             fits = is_present and all(found[n].shape == needed[n].shape for n in names)
             (whole if fits else fresh).extend(names)
-    return _Plan(rows, tuple(whole), tuple(by_class), tuple(fresh))
+    return _Plan(rows, tuple(whole), by_class, tuple(fresh))
+
+
+def _scores_classes(layer: str) -> bool:
+    """Tell whether a layer's output channels are classes: those of classifiers are, and the context branch's own."""
+    return layer == "auxiliary" or "classifier" in layer.split(".")
+
+
+def _class_axis(network: Network, layer: str, name: str) -> int:
+    """Give the axis of a tensor along which its layer's classes lie."""
+    is_kernel = name.rpartition(".")[2] == "weight"
+    return int(is_kernel and isinstance(network.get_submodule(layer), nn.ConvTranspose2d))
+
+
+def _fits_by_class(needed: Tensor, found: Tensor, axis: int, num_classes: int) -> bool:
+    """Tell whether two tensors differ in their classes alone, of which the file has so many."""
+    shape = list(needed.shape)
+    shape[axis] = num_classes
+    return list(found.shape) == shape
 
 
 def _namesakes(labels: LabelSet, others: LabelSet) -> dict[int, int]:
@@ -176,17 +198,17 @@ def _layers(names: Iterable[str]) -> dict[str, list[str]]:
     return layers
 
 
-def _report(network: ContextNet, labels: LabelSet, weights: Weights, plan: _Plan) -> TransferReport:
+def _report(network: Network, labels: LabelSet, weights: Weights, plan: _Plan) -> TransferReport:
     needed, found = network.state_dict(), weights.tensors
     in_both = [name for name in plan.fresh if name in found]
     shapes = [ShapeDifference(name, tuple(found[name].shape), tuple(needed[name].shape)) for name in in_both]
-    loaded_layers = _layers(plan.whole + plan.by_class).keys()
-    taken = plan.rows if loaded_layers & set(CLASSIFIERS) else {}
+    loaded_layers = _layers([*plan.whole, *plan.by_class])
+    taken = plan.rows if any(map(_scores_classes, loaded_layers)) else {}
     return TransferReport(
         file_network=weights.spec.name,
         network=network.spec.name,
         whole=len(plan.whole),
-        by_class=plan.by_class,
+        by_class=tuple(plan.by_class),
         missing=tuple(name for name in plan.fresh if name not in found),
         other_shape=tuple(difference for difference in shapes if difference.found != difference.needed),
         held_back=tuple(difference.name for difference in shapes if difference.found == difference.needed),

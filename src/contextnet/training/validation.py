@@ -10,7 +10,7 @@ from contextnet.data.decoding import DecodedSplit
 from contextnet.data.sample import SegmentationData
 from contextnet.evaluation.scores import Scores
 from contextnet.files import write_json
-from contextnet.models.contextnet import ContextNet
+from contextnet.models.network import build_network
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import Weights, load_strictly, write_weights
 from contextnet.stop_signals import Stopped, StopRequest
@@ -37,7 +37,7 @@ def validate(
     between two images when a process is asked to stop.
     """
     tensors = run.averaged if run.averaged is not None else run.network.state_dict()
-    network = ContextNet(run.network.spec)
+    network = build_network(run.network.spec)
     load_strictly(network, tensors, "averaged weights")
     predictor = NetworkPredictor(network, run.device)
 

@@ -133,7 +133,7 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
 
 def _is_parameter(name: str) -> bool:
     """Tell a parameter from a batch norm's statistics and from the auxiliary classifier, which only training has."""
-    return not name.startswith("auxiliary.") and name.rpartition(".")[2] in {"weight", "bias"}
+    return "auxiliary" not in name.split(".") and name.rpartition(".")[2] in {"weight", "bias"}
 
 
 def _json_field(path: Path, metadata: Mapping[str, str], key: str, kind: type[_Value]) -> _Value:

@@ -9,9 +9,9 @@ from typing import NoReturn
 from contextnet.compression.pruning.pruner import Target, width_of
 from contextnet.errors import CompressionError
 from contextnet.models.storage import Weights
+from contextnet.network_spec import spec_from_json
 from contextnet.recipes.catalogue import find_recipe, recipe_names
 from contextnet.runtime.engines.choice import WEIGHTS_SUFFIX
-from contextnet.spec import ContextNetSpec
 from contextnet.weights.catalogue import find_weights, model_names, summarize_weights, weights_names
 
 RUN_WEIGHTS = {"best", "last"}
@@ -88,4 +88,4 @@ def epochs_of(weights: Weights) -> int:
 
 
 def _width_of_file(path: Path) -> float:
-    return width_of(ContextNetSpec.from_json(summarize_weights(path).spec))
+    return width_of(spec_from_json(summarize_weights(path).spec))

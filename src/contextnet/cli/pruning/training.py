@@ -17,7 +17,7 @@ from contextnet.cli.progress import progress_bar
 from contextnet.errors import CompressionError
 from contextnet.labels import LabelSet
 from contextnet.models.storage import Weights, read_weights
-from contextnet.spec import ContextNetSpec
+from contextnet.network_spec import NetworkSpec
 from contextnet.training.datasets import open_validation_data
 from contextnet.training.recipe.recipe import Recipe, parse_recipe, read_recipe
 from contextnet.training.recipe.values import read_values
@@ -70,7 +70,7 @@ class Trainings:
         epochs = self.last_epochs if is_last else self.epochs
         return self._run({**self._described(weights.spec), **_start(path), "epochs": epochs}, folder)
 
-    def train_directly(self, spec: ContextNetSpec, epochs: int, folder: Path) -> Path:
+    def train_directly(self, spec: NetworkSpec, epochs: int, folder: Path) -> Path:
         """Train a network of the same size from scratch."""
         changes = {"name": f"{spec.name}-direct", "epochs": epochs, "init_from": None}
         return self._run({**self._described(spec), **changes}, folder)
@@ -87,7 +87,7 @@ class Trainings:
     def _values(self) -> dict[str, Any]:
         return read_values(self.recipe, self.overrides)
 
-    def _described(self, spec: ContextNetSpec) -> dict[str, Any]:
+    def _described(self, spec: NetworkSpec) -> dict[str, Any]:
         values = self._values()
         network = values.get("network", {})
         kept = {key: network[key] for key in ("auxiliary", "dropout") if key in network}

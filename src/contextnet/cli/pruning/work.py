@@ -31,6 +31,7 @@ from contextnet.data.sample import SegmentationData
 from contextnet.data.sources import open_data
 from contextnet.errors import CompressionError
 from contextnet.models.storage import read_weights
+from contextnet.network_spec import require_contextnet
 from contextnet.stop_signals import ending_on_sigterm
 
 
@@ -169,6 +170,7 @@ def _require_fit(
             refuse_untrained_recipe(start)
         require_wide_enough(widths, wide)
         labels = trainings.labels()
+        require_contextnet(trainings.plan.network.spec(labels.num_classes), "pruned")
     else:
         weights = read_weights(source)
         require_wide_enough(widths, width_of(weights.spec))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from contextnet.spec import ContextBranchSpec, ContextNetSpec, DetailBranchSpec
+from contextnet.network_spec import NetworkSpec, require_contextnet
+from contextnet.spec import ContextBranchSpec, DetailBranchSpec
 
 
 @dataclass
@@ -29,8 +30,12 @@ class ChannelGroup:
     share_of: tuple[str, int] | None = None
 
 
-def channel_groups(spec: ContextNetSpec) -> tuple[ChannelGroup, ...]:
-    """Give all groups of a network, in the order in which an image passes them."""
+def channel_groups(spec: NetworkSpec) -> tuple[ChannelGroup, ...]:
+    """Give all groups of a network, in the order in which an image passes them.
+
+    Raises ``ContextNetError`` for a baseline, of which no groups are known.
+    """
+    spec = require_contextnet(spec, "pruned")
     groups: list[ChannelGroup] = []
     last: ChannelGroup | None = None
     if spec.context is not None:

@@ -19,6 +19,7 @@ from contextnet.export.network_graph import NETWORK_SCORES, network_graph
 from contextnet.labels import CAMVID
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.storage import Weights
+from contextnet.network_spec import require_contextnet
 from contextnet.runtime.engines.opening import open_engine
 from contextnet.runtime.engines.openvino import layer_times_ms
 from contextnet.runtime.onnx_file import OnnxFile, write_onnx_file
@@ -61,13 +62,14 @@ class Timing:
 
     def model(self, weights: Weights) -> LatencyModel:
         """Time every layer in OpenVINO, and the whole network in the engine that counts."""
+        spec = require_contextnet(weights.spec, "pruned")
         layers = layer_times_ms(
             _float_model(weights), self.image(), RUNS, precision=self.precision, threads=self.threads
         )
-        units = {unit: layers.pop(unit, 0.0) for unit in _units(weights.spec) if unit != "classifier"}
+        units = {unit: layers.pop(unit, 0.0) for unit in _units(spec) if unit != "classifier"}
         units["classifier"] = layers.pop(NETWORK_SCORES, 0.0) + layers.pop("classifier", 0.0)
-        model = LatencyModel(weights.spec, units, sum(layers.values()))
-        whole = {group.name: group.width for group in channel_groups(weights.spec)}
+        model = LatencyModel(spec, units, sum(layers.values()))
+        whole = {group.name: group.width for group in channel_groups(spec)}
         return replace(model, scale=self.measure_ms(weights) / model.predict_ms(whole))
 
     def image(self) -> NDArray[np.uint8]:

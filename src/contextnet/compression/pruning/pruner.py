@@ -24,6 +24,7 @@ from contextnet.errors import CompressionError
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.cost import count_macs
 from contextnet.models.storage import Weights
+from contextnet.network_spec import NetworkSpec, require_contextnet
 from contextnet.spec import VARIANTS, ContextNetSpec, variant
 
 Unit = Literal["width", "params", "macs", "latency_ms"]
@@ -88,7 +89,7 @@ def parse_target(text: str) -> Target:
     return Target(unit, value)  # type: ignore[arg-type]  # is one of them
 
 
-def width_of(spec: ContextNetSpec) -> float:
+def width_of(spec: NetworkSpec) -> float:
     """Give a network's width in those of the paper's of its name, or of cn14, by the maps that its classifier reads."""
     name = spec.name.partition("-x")[0]
     own = variant(name if name in VARIANTS else "cn14", spec.num_classes)
@@ -101,7 +102,7 @@ def cost_of(weights: Weights, unit: Unit, timing: Timing) -> float:
         return width_of(weights.spec)
     if unit == "latency_ms":
         return timing.measure_ms(weights)
-    return _counter(weights.spec, unit, timing)({})
+    return _counter(require_contextnet(weights.spec, "pruned"), unit, timing)({})
 
 
 def prune_weights(
@@ -115,7 +116,7 @@ def prune_weights(
     """
     if target.unit == "latency_ms":
         return _prune_to_latency(weights, target, name, options)
-    spec = weights.spec
+    spec = require_contextnet(weights.spec, "pruned")
     ladder = _ladder(weights, options, options.multiple or 1)
     if target.unit == "width":
         share = _share_left(spec, target, width or width_of(spec))
@@ -165,8 +166,9 @@ def _widths_within(ladder: WidthLadder, model: LatencyModel, budget_ms: float) -
 
 
 def _pruned(weights: Weights, widths: Mapping[str, int], name: str, criterion: Criterion) -> Weights:
-    kept = strongest_channels(channel_norms(weights.spec, weights.tensors, criterion), widths)
-    smaller = prune_channels(weights.spec, weights.tensors, kept, name)
+    spec = require_contextnet(weights.spec, "pruned")
+    kept = strongest_channels(channel_norms(spec, weights.tensors, criterion), widths)
+    smaller = prune_channels(spec, weights.tensors, kept, name)
     return replace(weights, spec=smaller.spec, tensors=smaller.tensors)
 
 

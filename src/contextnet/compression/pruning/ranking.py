@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from contextnet.compression.pruning.groups import ChannelGroup, channel_groups
-from contextnet.spec import ContextNetSpec
+from contextnet.network_spec import NetworkSpec
 
 Criterion = Literal["l1", "l1-folded"]
 """The weights as they are, or with batch norm's scale folded into them, as they act."""
@@ -34,7 +34,7 @@ Norms = Mapping[str, NDArray[np.float64]]
 """By a group's name, its channels' sums."""
 
 
-def channel_norms(spec: ContextNetSpec, tensors: Mapping[str, Tensor], criterion: Criterion = "l1") -> Norms:
+def channel_norms(spec: NetworkSpec, tensors: Mapping[str, Tensor], criterion: Criterion = "l1") -> Norms:
     """Sum the magnitudes of every channel's filters, for each group of a network (width,)."""
     return {
         group.name: sum(

@@ -1,7 +1,7 @@
 """What every engine is: images go in, scores or labels come out, at once or a few calls later.
 
-Shapes: images are uint8 (N, H, W, 3) RGB; scores float32 (N, C, H' / 8, W' / 8) of the images padded at the bottom and
-the right to the network's multiple; labels uint8 (N, H, W) train ids.
+Shapes: images are uint8 (N, H, W, 3) RGB; scores float32 (N, C, H' / S, W' / S) of the images padded at the bottom and
+the right to the network's multiple, S the network's output stride; labels uint8 (N, H, W) train ids.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from contextnet.spec import OUTPUT_STRIDE
 
 Images = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -22,6 +24,7 @@ class EngineInfo:
     """What computes, where and how: name and version of the engine, device, precision of its arithmetic.
 
     ``in_flight`` is how many calls it computes at a time; 1 is for the least latency, more for the highest rate.
+    ``stride`` is how many pixels one of the network's scores spans, each way.
     """
 
     name: str
@@ -29,6 +32,7 @@ class EngineInfo:
     device: str
     precision: str
     in_flight: int
+    stride: int = OUTPUT_STRIDE
 
 
 class Inference(Protocol):

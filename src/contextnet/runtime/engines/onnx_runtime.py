@@ -69,7 +69,14 @@ def open_engine(
         threads=max(1, threads - workers + 1),
         spins=in_flight == 1,
     )
-    info = EngineInfo("onnxruntime", runtime.__version__, device, _arithmetic(model, kind), in_flight)
+    info = EngineInfo(
+        "onnxruntime",
+        runtime.__version__,
+        device,
+        _arithmetic(model, kind),
+        in_flight,
+        model.metadata.spec.output_stride,
+    )
     return OnnxRuntimeEngine(opener, model.size_hw, info, workers)
 
 
@@ -152,7 +159,7 @@ class OnnxRuntimeEngine:
         images = accept_images(images, self._fixed_hw)
         self._calls.make_room()
         scores = self._executor.submit(_score, self._sessions[images.shape], images)
-        return self._calls.add(ScoringCall(scores.result, images.shape[1:3]))
+        return self._calls.add(ScoringCall(scores.result, images.shape[1:3], self._info.stride))
 
     def close(self) -> None:
         """Give back memory and threads; calls that are on their way are finished first."""

@@ -53,7 +53,7 @@ def open_engine(
     arithmetic = precision or _own_precision(core)
     if model.metadata.precision == "int8":
         arithmetic = f"int8+{arithmetic}"
-    info = EngineInfo("openvino", version, _DEVICE.lower(), arithmetic, in_flight)
+    info = EngineInfo("openvino", version, _DEVICE.lower(), arithmetic, in_flight, model.metadata.spec.output_stride)
     compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, in_flight)
     return OpenVinoEngine(compiler, model.size_hw, info)
 
@@ -164,7 +164,7 @@ class OpenVinoEngine:
         images = accept_images(images, self._fixed_hw)
         self._calls.make_room()
         network = self._networks[images.shape]
-        return self._calls.add(ScoringCall(network.start(images), images.shape[1:3]))
+        return self._calls.add(ScoringCall(network.start(images), images.shape[1:3], self._info.stride))
 
     def close(self) -> None:
         """Give back memory and threads; calls that are on their way are finished first."""

@@ -11,6 +11,7 @@ import numpy as np
 from contextnet.errors import ContextNetError
 from contextnet.runtime.engines.engine import Images, Labels, Scores
 from contextnet.runtime.labelling import label_scores
+from contextnet.spec import OUTPUT_STRIDE
 
 
 def accept_images(images: Images, fixed_hw: tuple[int, int] | None) -> Images:
@@ -33,12 +34,13 @@ def accept_images(images: Images, fixed_hw: tuple[int, int] | None) -> Images:
 class ScoringCall:
     """A call whose scores ``wait`` gives, or raises why not; labels are made of them by the thread that asks.
 
-    Any number of threads may ask. ``size_hw`` is the images' height and width.
+    Any number of threads may ask. ``size_hw`` is the images' height and width, ``stride`` the network's.
     """
 
-    def __init__(self, wait: Callable[[], Scores], size_hw: tuple[int, int]) -> None:
+    def __init__(self, wait: Callable[[], Scores], size_hw: tuple[int, int], stride: int = OUTPUT_STRIDE) -> None:
         self._wait: Callable[[], Scores] | None = wait
         self._size_hw = size_hw
+        self._stride = stride
         self._lock = Lock()
         self._outcome: Scores | Exception | None = None
         self._labels: Labels | None = None
@@ -65,7 +67,7 @@ class ScoringCall:
     def labels(self) -> Labels:
         """Wait, and give the labels; raises what made the call fail."""
         if self._labels is None:
-            self._labels = np.stack([label_scores(scores, self._size_hw) for scores in self.scores()])
+            self._labels = np.stack([label_scores(scores, self._size_hw, self._stride) for scores in self.scores()])
         return self._labels
 
 

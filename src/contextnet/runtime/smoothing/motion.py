@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from contextnet.runtime.smoothing.brightness import cell_brightness, pyramid
 from contextnet.runtime.smoothing.motion_estimate import Motion, box_mean, estimate_motion
 from contextnet.runtime.smoothing.warping import Places, Plane
+from contextnet.spec import OUTPUT_STRIDE
 
 WEIGHT = 0.7
 """Chosen on drawn streets: more takes away more flicker, but at 512×1024 mIoU falls."""
@@ -35,18 +36,20 @@ class AlongMotion:
 
     ``weight``, 0 to below 1, is the share of the frames before where the motion explains the picture; where it does
     not, because something was hidden or is matched wrongly, the share is less, and none where the place lay outside.
+    A cell is ``side`` pixels each way.
     """
 
-    def __init__(self, weight: float = WEIGHT) -> None:
+    def __init__(self, weight: float = WEIGHT, side: int = OUTPUT_STRIDE) -> None:
         if not 0 <= weight < 1:
             raise ValueError(f"weight {weight} of the frames before; 0 to below 1 is possible")
         self._weight = weight
+        self._side = side
         self._before: _Before | None = None
 
     def smooth(self, scores_CHW: NDArray[np.float32], image_HW3: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Give steadier scores; the image tells the motion."""
         _, height, width = scores_CHW.shape
-        levels = pyramid(cell_brightness(image_HW3, (height, width)))
+        levels = pyramid(cell_brightness(image_HW3, (height, width), self._side))
         before, motion = self._before, None
         if before is not None and before.scores.shape == scores_CHW.shape:
             motion = estimate_motion(levels, before.levels, before.motion)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 def distillation(student_NCHW: Tensor, teacher_NCHW: Tensor, temperature: float) -> Tensor:
     """Give T² times the divergence KL(teacher ‖ student) of the scores softened by T, averaged over cells.
 
-    Scores are float (N, classes, H / 8, W / 8) before the soft-max, of both networks alike; no gradient reaches the
+    Scores are float (N, classes, h, w) before the soft-max, of both networks alike; no gradient reaches the
     teacher. The factor T² keeps the size of the gradient as T changes. Source: Hinton et al., "Distilling the Knowledge
     in a Neural Network", section 2.
     """

@@ -27,10 +27,11 @@ from contextnet.training.recipe.loss import LossOptions, OhemOptions
 
 @dataclass(frozen=True)
 class SegmentationLoss:
-    """Main loss at full label resolution; auxiliary loss and losses of regions on every eighth pixel.
+    """Main loss at full label resolution; auxiliary loss and losses of regions at the centres of the scores' cells.
 
-    The auxiliary scores are raised to 1/8 of the image and compared with the labels at the cells' centres: at the
-    context branch's stride of 32 a full-resolution comparison would cost more than the branch itself. Lovász-softmax
+    ``stride`` is how many pixels a cell spans each way. The auxiliary scores are raised to the cells and compared with
+    the labels at their centres: at the context branch's stride of 32 a full-resolution comparison would cost more than
+    the branch itself. Lovász-softmax
     and Dice compare the main scores there, before they are raised: Lovász-softmax sorts, and sorting every pixel takes
     ten times as long as the rest of the loss.
     """
@@ -42,6 +43,7 @@ class SegmentationLoss:
     lovasz_weight: float = 0.0
     lovasz_extent: Extent = "image"
     dice_weight: float = 0.0
+    stride: int = OUTPUT_STRIDE
 
     def __call__(self, output: NetworkOutput, labels_NHW: Tensor, label_weights: Tensor | None = None) -> Tensor:
         """Give the scalar loss of a batch; labels are int64 (N, H, W) with 255 for void.
@@ -51,9 +53,9 @@ class SegmentationLoss:
         """
         height, width = labels_NHW.shape[-2:]
         weights = self.label_weights(labels_NHW) if label_weights is None else label_weights
-        full = upscale_to(output.scores.float(), (height, width), OUTPUT_STRIDE)
+        full = upscale_to(output.scores.float(), (height, width), self.stride)
         loss = self._cross_entropy(full, labels_NHW, weights[0])
-        centres = _at_centres(labels_NHW)
+        centres = self._at_centres(labels_NHW)
         cells_hw = centres.shape[-2:]
         if output.auxiliary is not None and self.auxiliary_weight > 0:
             factor = output.scores.shape[-1] // output.auxiliary.shape[-1]
@@ -68,8 +70,12 @@ class SegmentationLoss:
 
     def label_weights(self, labels_NHW: Tensor) -> Tensor:
         """Weigh a batch's labelled pixels, float32 (2,): what main and auxiliary cross-entropy divide their sums by."""
-        parts = (labels_NHW, _at_centres(labels_NHW))
+        parts = (labels_NHW, self._at_centres(labels_NHW))
         return torch.stack([pixel_weights(part, self.class_weights).sum().float() for part in parts])
+
+    def _at_centres(self, labels_NHW: Tensor) -> Tensor:
+        """Pick the labels at the centres of the scores' cells, every eighth pixel both ways where the stride is 8."""
+        return labels_NHW[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
 
     def _cross_entropy(self, scores_NCHW: Tensor, labels_NHW: Tensor, total_weight: Tensor) -> Tensor:
         if self.ohem is None:
@@ -91,9 +97,13 @@ class SegmentationLoss:
 
 
 def build_loss(
-    options: LossOptions, labels: LabelSet, count_pixels: Callable[[], PixelCounts], device: torch.device
+    options: LossOptions,
+    labels: LabelSet,
+    count_pixels: Callable[[], PixelCounts],
+    device: torch.device,
+    stride: int = OUTPUT_STRIDE,
 ) -> SegmentationLoss:
-    """Build the loss that a recipe describes.
+    """Build the loss that a recipe describes, of a network with this output stride.
 
     ``count_pixels`` gives the training split's labelled pixels, int64 (images, classes), and is called only where a
     weighting needs them. Raises ``RecipeError`` for a weight of a class that the label set does not have.
@@ -107,9 +117,5 @@ def build_loss(
         lovasz_weight=options.lovasz_weight,
         lovasz_extent=options.lovasz_extent,
         dice_weight=options.dice_weight,
+        stride=stride,
     )
-
-
-def _at_centres(labels_NHW: Tensor) -> Tensor:
-    """Pick the labels at the centres of the score's cells, every eighth pixel both ways."""
-    return labels_NHW[:, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE, OUTPUT_STRIDE // 2 :: OUTPUT_STRIDE]

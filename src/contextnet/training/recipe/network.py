@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from contextnet.spec import MAX_MULTIPLIER, MIN_MULTIPLIER, VARIANTS, ContextNetSpec, variant
+from contextnet.network_spec import NETWORKS, NetworkSpec, named_spec, spec_from_json
+from contextnet.spec import MAX_MULTIPLIER, MIN_MULTIPLIER
 from contextnet.training.recipe.options import Options
 
 
 class NetworkOptions(Options):
-    """Which network is trained: a name from ``contextnet.spec.VARIANTS`` and what is added to it.
+    """Which network is trained: a name from ``contextnet.network_spec.NETWORKS`` and what is added to it.
 
-    ``architecture`` describes any other network instead, as a pruned one, as ``ContextNetSpec.to_json`` does.
+    ``architecture`` describes any other network instead, as a pruned one, as its spec's ``to_json`` does.
     """
 
     variant: str = "cn14"
@@ -27,8 +28,8 @@ class NetworkOptions(Options):
     @field_validator("variant")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in VARIANTS:
-            raise ValueError(f"no network is called '{name}'; known: {', '.join(VARIANTS)}")
+        if name not in NETWORKS:
+            raise ValueError(f"no network is called '{name}'; known: {', '.join(NETWORKS)}")
         return name
 
     @field_validator("architecture")
@@ -45,12 +46,12 @@ class NetworkOptions(Options):
         self.spec(num_classes=1)
         return self
 
-    def spec(self, num_classes: int) -> ContextNetSpec:
+    def spec(self, num_classes: int) -> NetworkSpec:
         """Describe the network for a number of classes."""
         if self.architecture is not None:
-            described = ContextNetSpec.from_json(self.architecture)
+            described = spec_from_json(self.architecture)
             return replace(described, num_classes=num_classes, auxiliary=self.auxiliary, dropout=self.dropout)
-        return variant(
+        return named_spec(
             self.variant,
             num_classes,
             width=self.width,

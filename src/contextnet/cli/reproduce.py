@@ -1,0 +1,204 @@
+"""``contextnet reproduce``: the paper's tables and figures, made on this machine."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table as ConsoleTable
+from typer import Argument, Option
+
+from contextnet.cli.optional import require_torch
+from contextnet.cli.options import (
+    Engine,
+    EngineDevice,
+    JsonFile,
+    emit_json,
+    parse_size,
+    require_device,
+    require_json_target,
+)
+from contextnet.cli.progress import progress_bar
+from contextnet.errors import ContextNetError
+
+if TYPE_CHECKING:
+    from contextnet.reproduce.making import Made, Wishes
+    from contextnet.reproduce.table import Table
+    from contextnet.runtime.segmenter import EngineChoice
+
+PAPER_SIZES = ("1024x2048", "512x1024", "256x512")
+
+INTRODUCTION = """# Results
+
+The paper's tables and figures, made by `contextnet reproduce`; the paper's own figures stand beside them, on other
+data, other machines and, but for the layers, other budgets. The command below a table repeats it.
+[reproduce.md](reproduce.md) tells how.
+"""
+
+QUICK = {"table1", "table2", "table3", "table7", "figure2"}
+"""What trains nothing, as a rule."""
+
+Thing = Literal[
+    "table1", "table2", "table3", "table4", "table5", "table6", "table7", "figure2", "ensemble", "pruning", "all"
+]
+
+
+def reproduce(
+    thing: Annotated[Thing, Argument(metavar="WHAT", help="table1 to table7, figure2, ensemble, pruning or all.")],
+    data: Annotated[
+        list[str] | None,
+        Option(metavar="KIND:ROOT", help="A data set to train and score on; may be given several times."),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        Option(metavar="MINUTES", min=0.05, help="Minutes of training a network; the recipe's epochs if left out."),
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        Option(metavar="HEIGHTxWIDTH", help="Size of the images that are timed; the paper's three if left out."),
+    ] = None,
+    image: Annotated[
+        list[str] | None, Option(help="An image of figure2: index or name in the val split, or without --data a file.")
+    ] = None,
+    weights: Annotated[
+        str | None, Option(help="The network of figure2; the shipped one with the data's classes if left out.")
+    ] = None,
+    runs: Annotated[Path, Option(help="Folder of the trainings; what was begun there goes on.")] = Path(
+        "runs/reproduce"
+    ),
+    output: Annotated[
+        Path, Option(help="Folder for the tables and pictures; a page of all of them is written beside it.")
+    ] = Path("results"),
+    set_: Annotated[
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe, for all networks.")
+    ] = None,
+    engine: Engine = "auto",
+    device: EngineDevice = "cpu",
+    precision: Annotated[str, Option(help="What the timed engine computes in; fp16 or bf16 on a GPU.")] = "fp32",
+    threads: Annotated[int | None, Option(min=1, help="Threads that are timed; one a usable core if left out.")] = None,
+    json_: JsonFile = None,
+) -> None:
+    """Make a table or a figure of the paper from this project's own runs, the paper's figures beside them."""
+    require_torch("reproduce", extra="export")
+    from contextnet.reproduce.making import Workshop
+    from contextnet.reproduce.results_page import write_results_page
+    from contextnet.runtime.segmenter import EngineChoice
+
+    require_json_target(json_)
+    on_gpu = device not in {"auto", "cpu"}
+    require_device(device if on_gpu else "cpu")
+    named = engine if engine != "auto" else "pytorch" if on_gpu else "openvino"
+    choice = EngineChoice(named, device, None if on_gpu and precision == "fp32" else precision, threads)
+    wishes = _wishes(thing, data or [], budget, size or [], image or [], weights, runs, set_ or [], choice, device)
+    _make_folder(output)
+    made: list[Made] = []
+    with _stopping():
+        for one in Workshop(wishes).make(thing):
+            _keep(output, one)
+            write_results_page(output, output.with_suffix(".md"), INTRODUCTION)
+            made.append(one)
+            if json_ != "-":
+                _print(one.table)
+    if json_:
+        emit_json(_values(made, output), json_)
+    else:
+        Console(soft_wrap=True, highlight=False).print(f"{output.with_suffix('.md')}: all tables that {output} holds")
+
+
+def _wishes(
+    thing: str,
+    data: Sequence[str],
+    minutes: float | None,
+    sizes: Sequence[str],
+    images: Sequence[str],
+    weights: str | None,
+    runs: Path,
+    changes: Sequence[str],
+    choice: EngineChoice,
+    device: str,
+) -> Wishes:
+    import torch
+
+    from contextnet.data.sources import open_data
+    from contextnet.reproduce.making import Wishes
+    from contextnet.reproduce.trainings import Trainings
+    from contextnet.training.session import Display
+
+    for source in data:
+        for split in ("train", "val") if thing not in QUICK else ("val",):
+            open_data(source, split)
+    display = Display(Console(stderr=True, soft_wrap=True, highlight=False, markup=False), progress_bar)
+    command = shlex.join(["contextnet", *sys.argv[1:]])
+    place = torch.device("cpu" if device == "auto" else device)
+    trainings = tuple(Trainings(s, runs, minutes, place, display, tuple(changes), command) for s in data)
+    sizes_hw = tuple(parse_size(size) for size in sizes or PAPER_SIZES)
+    return Wishes(trainings, sizes_hw, choice, tuple(images), weights, command, progress_bar)
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """End the process as a signal would where a training was stopped by one."""
+    from contextnet.stop_signals import Stopped
+
+    try:
+        yield
+    except Stopped as stopped:
+        Console(stderr=True).print("the same command goes on")
+        raise typer.Exit(128 + (stopped.signal_number or 0)) from None
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.with_suffix(".md") == folder:
+        raise ContextNetError(f"{folder}: the page of all tables would have this name; give a folder without .md")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ContextNetError.at(folder, f"cannot be made: {error.strerror}", "give another --output") from None
+
+
+def _keep(folder: Path, made: Made) -> None:
+    """Write a table and its picture; a picture of before goes where there is none now."""
+    from contextnet.files import write_text
+    from contextnet.reproduce.pictures import picture_of
+    from contextnet.reproduce.results_page import keep_table
+
+    keep_table(folder, made.table, made.stem)
+    drawing = picture_of(made.table)
+    if drawing is not None:
+        write_text(folder / f"{made.stem}.svg", drawing)
+    if made.figure is not None:
+        made.figure.write(folder / f"{made.stem}.png")
+
+
+def _values(made: Sequence[Made], folder: Path) -> dict[str, Any]:
+    """Give a single table as it is, with its picture's place, or several in a list."""
+    tables = [one.table.to_json() | {"picture": _picture(folder, one)} for one in made]
+    return tables[0] if len(tables) == 1 else {"tables": tables}
+
+
+def _picture(folder: Path, made: Made) -> str | None:
+    places = (folder / f"{made.stem}{suffix}" for suffix in (".png", ".svg"))
+    return next((str(place) for place in places if place.is_file()), None)
+
+
+def _print(table: Table) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    shown = ConsoleTable(title=table.title, box=None)
+    remarked = any(row.remark for row in table.rows)
+    shown.add_column("", no_wrap=True)
+    for column in table.columns:
+        shown.add_column(f"{column.heading} {column.mark}".strip(), justify="right")
+    if remarked:
+        shown.add_column("remark")
+    for row in table.in_order():
+        cells = [table.label(row), *(table.shown(row, column) for column in table.columns)]
+        shown.add_row(*cells, *([row.remark] if remarked else []), style="dim" if row.source == "paper" else None)
+    console.print(shown)
+    for note in table.notes:
+        console.print(note)
