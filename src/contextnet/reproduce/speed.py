@@ -1,0 +1,141 @@
+"""How fast networks run on one machine, all of them in turns in one run, on one engine.
+
+Weights are fresh: they take as long as trained ones. Everything begins with one uint8 image in memory, batch 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import torch
+
+from contextnet.benchmark.engine_calls import OverlappingCalls, SingleCalls
+from contextnet.benchmark.noise import MAX_SPREAD, find_noise, watched
+from contextnet.benchmark.street import draw_street, require_drawable
+from contextnet.benchmark.turns import Progress, Timer, Timings, take_turns
+from contextnet.errors import ContextNetError
+from contextnet.export.deployment import model_of
+from contextnet.export.network_graph import network_graph
+from contextnet.labels import CITYSCAPES
+from contextnet.models.cost import measure_cost
+from contextnet.models.network import build_network
+from contextnet.models.storage import Weights, write_weights
+from contextnet.network_spec import named_spec
+from contextnet.runtime.engines.choice import PYTORCH
+from contextnet.runtime.engines.cores import streaming_calls
+from contextnet.runtime.engines.engine import EngineInfo
+from contextnet.runtime.onnx_file import write_onnx_file
+from contextnet.runtime.segmenter import EngineChoice
+
+ROUNDS = 5
+SLOW_S = 1.5
+"""What takes longer has one run in each round, lest a table take hours."""
+
+ShowProgress = Callable[[str], AbstractContextManager[Progress]]
+Way = Literal["everything", "network", "pipelined"]
+WAYS: tuple[Way, ...] = ("everything", "network", "pipelined")
+"""From an image to its labels, to its scores alone, and to its labels with several images on their way."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One network's times in each way; ``parameters`` without an auxiliary classifier, ``macs`` for one image.
+
+    ``noise`` says why they are no result, and is None where they are one.
+    """
+
+    network: str
+    parameters: int
+    macs: int
+    timings: Mapping[Way, Timings]
+    noise: str | None
+
+    def times_as_fast(self, other: Speed, way: Way) -> float:
+        """Give how many times as fast this network is as another one, the median over the rounds of both."""
+        return self.timings[way].speedup_over(other.timings[way])
+
+
+@dataclass(frozen=True)
+class SpeedRun:
+    """Networks timed in one run: on ``engine``, with ``in_flight`` images on their way where it is pipelined."""
+
+    size_hw: tuple[int, int]
+    engine: EngineInfo
+    in_flight: int
+    speeds: tuple[Speed, ...]
+    refused: Mapping[str, str]
+
+    def of(self, network: str) -> Speed | None:
+        """Give a network's times, or None where it did not run."""
+        return next((speed for speed in self.speeds if speed.network == network), None)
+
+
+def measure_speeds(
+    networks: Sequence[str], size_hw: tuple[int, int], choice: EngineChoice, show: ShowProgress, rounds: int = ROUNDS
+) -> SpeedRun:
+    """Time networks by name on a drawn street of ``size_hw``, in rounds in which all of them take turns.
+
+    A network that the engine refuses stands in ``refused`` with the reason. Raises ``ContextNetError`` when none runs,
+    and for a size that no street is drawn in. Other processes are spawned, so that a script needs a main guard.
+    """
+    require_drawable(size_hw)
+    image_HW3 = draw_street(size_hw)
+    timers: dict[tuple[str, Way], Timer] = {}
+    refused: dict[str, str] = {}
+    with ExitStack() as stack, TemporaryDirectory(prefix="contextnet-") as folder:
+        for network in networks:
+            try:
+                place = _write(network, Path(folder), choice.engine)
+                single = stack.enter_context(closing(choice.open(place, 1).engine))
+                calls = streaming_calls(single.info.device, choice.threads)
+                several = stack.enter_context(closing(choice.open(place, calls).engine))
+                one = SingleCalls(single, image_HW3)
+                one.labelled_s(1)
+            except (ContextNetError, torch.OutOfMemoryError) as error:
+                refused[network] = " ".join(str(error).split())
+                continue
+            engine, in_flight = single.info, several.info.in_flight
+            timers[network, "everything"] = one.labelled_s
+            timers[network, "network"] = one.scored_s
+            timers[network, "pipelined"] = OverlappingCalls(several, image_HW3).labelled_s
+        if not timers:
+            raise ContextNetError(f"none of the networks runs: {next(iter(refused.values()), 'none was named')}")
+        named: dict[str, Timer] = {" ".join(key): timer for key, timer in timers.items()}
+        progress = stack.enter_context(show(f"timing {len(networks)} networks at {size_hw[0]}×{size_hw[1]}"))
+        timed, others = watched(lambda: take_turns(named, rounds, progress=progress, slow_s=SLOW_S))
+    speeds = [
+        _speed(network, size_hw, {way: timed[f"{network} {way}"] for way in WAYS}, others)
+        for network in networks
+        if network not in refused
+    ]
+    return SpeedRun(size_hw, engine, in_flight, tuple(speeds), refused)
+
+
+def _speed(network: str, size_hw: tuple[int, int], timings: Mapping[Way, Timings], others: float | None) -> Speed:
+    cost = measure_cost(named_spec(network, CITYSCAPES.num_classes), size_hw)
+    noise = find_noise(others, {f"'{way}'": timed.spread for way, timed in timings.items()})
+    return Speed(network, cost.parameters, cost.macs, timings, noise)
+
+
+def _write(network: str, folder: Path, engine: str) -> Path:
+    """Write a network with fresh weights as what the engine reads: weights for PyTorch, a model file for the others."""
+    torch.manual_seed(0)
+    built = build_network(named_spec(network, CITYSCAPES.num_classes)).eval()
+    weights = Weights(built.spec, CITYSCAPES, built.state_dict())
+    if engine == PYTORCH:
+        place = folder / f"{network}.safetensors"
+        write_weights(place, weights)
+    else:
+        place = folder / f"{network}.onnx"
+        write_onnx_file(place, model_of(weights, network_graph(built), "fp32"))
+    return place
+
+
+def spread_note() -> str:
+    """Say when times are no result."""
+    return f"A row whose rounds differ by more than {MAX_SPREAD:.0%}, or that other processes disturbed, says so."

@@ -1,0 +1,80 @@
+"""Table 7: frames per second at one size, all networks in one run, and the paper's beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contextnet.benchmark.machine import Machine, describe_machine
+from contextnet.network_spec import BASELINES
+from contextnet.reproduce.paper import TABLE_7, Runtime
+from contextnet.reproduce.speed import Speed, SpeedRun, spread_note
+from contextnet.reproduce.table import Column, Row, Table, Value
+
+OURS = "cn14"
+COMPARED: tuple[str, ...] = (OURS, *BASELINES)
+"""Every network of Table 7, Table 6's others, Fast-SCNN and DABNet."""
+
+COLUMNS = (
+    Column("everything_fps", "frames/s, everything"),
+    Column("network_fps", "network alone"),
+    Column("pipelined_fps", "pipelined"),
+    Column("cn14_times_as_fast", "cn14 is × as fast", 2),
+    Column("latency_ms", "ms, everything"),
+    Column("parameters", "parameters"),
+    Column("gmacs", "multiply-adds, G", 1),
+)
+
+
+def table7(run: SpeedRun, command: str) -> Table:
+    """Lay out one run: a row for every network, those that did not run with the reason.
+
+    ``everything`` runs from the uint8 image in memory to its labels there: conversion, transfers, network, labels.
+    """
+    rows = [_own_row(speed, run.of(OURS)) for speed in run.speeds]
+    rows += [Row(network, "here", {}, f"does not run: {why}") for network, why in run.refused.items()]
+    rows.sort(key=lambda row: COMPARED.index(row.network) if row.network in COMPARED else len(COMPARED))
+    rows += (
+        [_paper_row(runtime, run.size_hw) for runtime in TABLE_7 if runtime.fps[run.size_hw]] if _is_paper(run) else []
+    )
+    height, width = run.size_hw
+    engine = run.engine
+    notes = (
+        "Everything: from one uint8 image in memory to its labels in memory, one image after the other. Pipelined: the "
+        f"same with {run.in_flight} images on their way. × as fast: the median over the rounds, everything included.",
+        f"{engine.name} {engine.version} on {engine.device}, {engine.precision}; {machine_words()}. Fresh weights, "
+        f"which take as long as trained ones. {spread_note()}",
+        "The paper's rows: Nvidia Titan X (Maxwell), TensorFlow; * from the literature, † kernel execution alone.",
+    )
+    facts: dict[str, Any] = {
+        "size_hw": [height, width],
+        "engine": {"name": engine.name, "version": engine.version, "device": engine.device},
+        "precision": engine.precision,
+        "in_flight": run.in_flight,
+        "machine": machine_words(),
+        "command": command,
+    }
+    return Table("table7", f"Table 7: frames per second at {height}×{width}", COLUMNS, tuple(rows), notes, facts)
+
+
+def machine_words(machine: Machine | None = None) -> str:
+    """Name the machine in a few words."""
+    found = machine or describe_machine()
+    return f"{found.cores} cores of {found.cpu or 'an unknown processor'}"
+
+
+def _is_paper(run: SpeedRun) -> bool:
+    return any(run.size_hw in runtime.fps for runtime in TABLE_7)
+
+
+def _own_row(speed: Speed, ours: Speed | None) -> Row:
+    everything = speed.timings["everything"]
+    values: dict[str, Value] = {f"{way}_fps": 1e3 / timed.median_ms for way, timed in speed.timings.items()}
+    values["cn14_times_as_fast"] = None if ours is None else ours.times_as_fast(speed, "everything")
+    values |= {"latency_ms": everything.median_ms, "parameters": speed.parameters, "gmacs": speed.macs / 1e9}
+    return Row(speed.network, "here", values, "" if speed.noise is None else f"no result: {speed.noise}")
+
+
+def _paper_row(runtime: Runtime, size_hw: tuple[int, int]) -> Row:
+    fps = runtime.fps[size_hw]
+    key = "network_fps" if runtime.mark == "†" else "everything_fps"
+    return Row(runtime.network, "paper", {key: fps}, runtime.mark)
