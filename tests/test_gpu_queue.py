@@ -196,6 +196,15 @@ def test_a_wrong_queue_is_refused_by_name(text: str, complaint: str, tmp_path: P
     assert complaint in str(caught.value)
 
 
+def test_overrides_of_the_queue_come_before_those_of_a_training(tmp_path: Path) -> None:
+    path = tmp_path / "queue.yaml"
+    path.write_text(
+        "overrides: [epochs=3, seed=1]\ntrainings: [{name: a, recipe: r, overrides: [epochs=5]}, {name: b, recipe: r}]\n",
+        encoding="utf-8",
+    )
+    assert [one.overrides for one in plan.read_queue(path)] == [("epochs=3", "seed=1", "epochs=5"), ("epochs=3", "seed=1")]
+
+
 def test_an_empty_queue_is_nothing_to_do(tmp_path: Path) -> None:
     path = tmp_path / "queue.yaml"
     path.write_text("trainings: []", encoding="utf-8")
@@ -224,6 +233,10 @@ def test_every_training_of_the_shipped_queue_has_a_recipe_for_the_gpu() -> None:
         "cn14-500-camvid-long": ("cn14-500", 1.0, 600, 16, "camvid:gpu-pack/camvid"),
         "cn14-160-camvid-long": ("cn14-160", 1.0, 600, 16, "camvid:gpu-pack/camvid"),
         "cn14-synthetic-long": ("cn14", 1.0, 200, 16, "synthetic:512x1024"),
+        **{
+            f"{network}-camvid-equal": (network, 1.0, 120, 16, "camvid:gpu-pack/camvid")
+            for network in ("cn14", "segnet", "enet", "icnet", "erfnet", "pspnet", "deeplab-v2", "fast-scnn", "dabnet")
+        },
     }
     for recipe in recipes.values():
         assert (recipe.checkpoints.every_epochs, recipe.checkpoints.keep) == (10, 1)

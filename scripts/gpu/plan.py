@@ -39,8 +39,9 @@ class Training(Options):
 
 
 class Queue(Options):
-    """The trainings in the order in which they are to be made."""
+    """The trainings in the order in which they are to be made; ``overrides`` are those of all, before their own."""
 
+    overrides: Annotated[tuple[str, ...], Field(strict=False)] = ()
     trainings: Annotated[tuple[Training, ...], Field(strict=False)]
 
     @field_validator("trainings")
@@ -55,9 +56,11 @@ class Queue(Options):
 def read_queue(path: Path) -> tuple[Training, ...]:
     """Read a queue. Raises ``RecipeError`` naming file, key, what is wrong with it and the nearest valid key."""
     try:
-        return Queue.model_validate(read_values(path)).trainings
+        queue = Queue.model_validate(read_values(path))
     except ValidationError as error:
         raise RecipeError(f"{path}: {explain(error, Queue)}") from None
+    shared = queue.overrides
+    return tuple(one.model_copy(update={"overrides": (*shared, *one.overrides)}) for one in queue.trainings)
 
 
 def resolve_recipe(training: Training) -> Recipe:

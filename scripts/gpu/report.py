@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from contextnet.reproduce.table import Table
 from scripts.gpu.child import STOPPED_CODE, Ending
 from scripts.gpu.plan import Need, Standing
 
@@ -71,6 +72,11 @@ def render_inference(figures: Mapping[str, Any]) -> str:
     weights, bandwidth, in_flight = (figures[key] for key in ("weights", "bandwidth_gb_s", "in_flight"))
     lines += ["", f"{weights}; memory copied at {bandwidth:.0f} GB/s; {in_flight} calls in flight when pipelined.", ""]
     return "\n".join(lines) + "\n"
+
+
+def render_speed(figures: Mapping[str, Any]) -> str:
+    """Write the tables of ``scripts.gpu.speed`` one after the other."""
+    return "".join(f"{Table.from_json(values, 'speed').to_markdown()}\n" for values in figures["tables"])
 
 
 def _table(headings: Sequence[str], rule: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
