@@ -73,7 +73,7 @@ class BaselineSpec:
     @property
     def has_pyramid(self) -> bool:
         """Whether cells that span the whole image are among what it normalizes."""
-        return self.name in {"icnet", "pspnet", "fast-scnn"}
+        return self.name in {"pspnet", "fast-scnn"}
 
     def to_json(self) -> dict[str, Any]:
         """Describe the network as plain JSON values."""
@@ -91,9 +91,7 @@ class BaselineSpec:
             accepted = (int, float) if kind is float else kind
             if not isinstance(values[key], accepted) or (kind is not bool and isinstance(values[key], bool)):
                 raise WeightsError(f"network description: '{key}' is {values[key]!r:.40}; expected {kind.__name__}")
-        # Compared as it is: a whole number may be too large for a float.
-        dropout = values["dropout"]
-        return cls(values["name"], values["num_classes"], values["auxiliary"], float(dropout) if dropout == 0 else dropout)
+        return cls(values["name"], values["num_classes"], values["auxiliary"], values["dropout"])
 
 
 NetworkSpec: TypeAlias = ContextNetSpec | BaselineSpec

@@ -220,7 +220,7 @@ def complaints_of_head(num_classes: int, dropout: float) -> list[str]:
     if not 1 <= num_classes <= 254:
         found.append(f"{reprlib.repr(num_classes)} classes; 1 to 254 are possible")
     if not 0 <= dropout < 1:
-        found.append(f"dropout {dropout}; expected 0 to below 1")
+        found.append(f"dropout {reprlib.repr(dropout)}; expected 0 to below 1")
     return found
 
 

@@ -229,7 +229,13 @@ def test_dropout_stands_before_the_classifier_where_the_paper_has_it(name: str, 
         network = BASELINES[name](2, dropout=0.3, auxiliary=True)
     assert [m.p for m in _of(network, nn.Dropout)] == rates
     if rates:
+        passed: list[Tensor] = []
+        network.get_submodule("dropout").register_forward_hook(lambda module, inputs, output: passed.append(output))
+        network.get_submodule("classifier").register_forward_hook(lambda module, inputs, output: passed.extend(inputs))
+        network(_meta_image(32, 32))
         assert network.get_submodule("dropout").p == 0.3
+        assert len(passed) == 2
+        assert passed[0] is passed[1]
 
 
 # Training, folding, tracing.
@@ -739,5 +745,7 @@ def test_dabnet_injects_the_averaged_image_last() -> None:
     for name in ("stem_injection", "injection1", "injection2"):
         image = F.avg_pool2d(image, 3, 2, 1)
         assert torch.equal(read[name][:, -3:], image)
-    # Between them stand the features that the block read, after those that it gave.
     assert read["injection2"].shape[1] == 128 + 128 + 3
+    with torch.no_grad():
+        before = read["injection2"][:, 128:256]
+        assert torch.equal(network.block2(before), read["injection2"][:, :128])

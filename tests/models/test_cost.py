@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from contextnet.models.contextnet import ContextNet
-from contextnet.models.cost import measure_cost
+from contextnet.models.cost import count_macs, measure_cost
 from contextnet.models.layer_table import layer_table
+from contextnet.models.network import build_network
 from contextnet.models.receptive_field import receptive_field
+from contextnet.network_spec import NETWORKS, named_spec
 from contextnet.spec import (
     VARIANTS,
     BottleneckSpec,
@@ -54,6 +57,42 @@ def test_macs_and_parameters_of_a_tiny_network_by_hand() -> None:
     channels = [2, 8, 8, 4, 5, 3, 3, 4, 4, 6, 5, 7, 7]
     assert cost.parameters == sum(kernels) + 2 * sum(channels) + 7 * 3 + 3
     assert cost.parameters_folded == sum(kernels) + sum(channels) + 7 * 3 + 3
+
+
+@pytest.mark.parametrize(
+    ("layer", "size_hw", "expected"),
+    [
+        # A transposed convolution multiplies every value that it reads by all the weights of the value's map.
+        (nn.ConvTranspose2d(3, 5, 2, stride=2), (4, 6), 24 * 3 * 5 * 4),
+        (nn.ConvTranspose2d(3, 5, 3, stride=2, padding=1, output_padding=1), (4, 6), 24 * 3 * 5 * 9),
+        (nn.ConvTranspose2d(4, 6, (1, 3), groups=2), (2, 7), 14 * 4 * 3 * 3),
+        (nn.ConvTranspose2d(2, 2, 1, bias=False), (1, 1), 4),
+        # The same kernels as plain convolutions, by what they put out.
+        (nn.Conv2d(3, 5, 2, stride=2), (4, 6), 6 * 5 * 3 * 4),
+        (nn.Conv2d(4, 6, (1, 3), groups=2), (2, 7), 2 * 5 * 6 * 2 * 3),
+    ],
+)
+def test_macs_of_a_layer_by_hand(layer: nn.Module, size_hw: tuple[int, int], expected: int) -> None:
+    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    with torch.no_grad():
+        assert count_macs(nn.Sequential(nn.Identity(), layer), torch.zeros(1, layer.in_channels, *size_hw)) == expected
+    assert not layer._forward_hooks, "nothing stays behind"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_macs_are_half_the_operations_that_pytorch_counts(name: str) -> None:
+    spec = named_spec(name, 7)
+    with torch.device("meta"):
+        network, image = build_network(spec).eval(), torch.empty(1, 3, 64, 128)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(image)
+    assert measure_cost(spec, (64, 128)).macs == counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("name", ["icnet", "pspnet", "fast-scnn"])
+def test_an_auxiliary_head_costs_nothing(name: str) -> None:
+    with_head, without = (measure_cost(named_spec(name, auxiliary=auxiliary), (64, 96)) for auxiliary in (True, False))
+    assert with_head == without
 
 
 def test_the_image_is_padded_before_it_is_counted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from contextnet.models.contextnet import ContextNet
 from contextnet.models.folding import fold_batch_norm
 from contextnet.spec import VARIANTS, variant
+from lively_baselines import SMALL, lively_baseline
 
 IMAGE = (128, 192)
 CASES = [(n, False) for n in VARIANTS] + [(n, True) for n in VARIANTS if n != "cn14-detail"]
@@ -102,3 +104,49 @@ def test_folding_twice_changes_nothing_more() -> None:
     twice = fold_batch_norm(once)
     assert once.state_dict().keys() == twice.state_dict().keys()
     assert all(torch.equal(tensor, once.state_dict()[name]) for name, tensor in twice.state_dict().items())
+
+
+# Units of transposed convolutions, whose weights have input and output maps in the other order.
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.ConvTranspose2d(3, 5, 3, 2, padding=1, output_padding=1, bias=False),
+        nn.ConvTranspose2d(4, 4, 2, 2),
+        nn.Conv2d(4, 6, 3, groups=2, bias=False),
+    ],
+    ids=["doubling", "square, with a bias", "not transposed"],
+)
+@torch.no_grad()
+def test_a_unit_of_any_convolution_is_folded(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    torch.manual_seed(13)
+    norm = nn.BatchNorm2d(conv.out_channels, 1e-3)
+    nn.init.uniform_(norm.weight, -1.5, 1.5)
+    for tensor, low, high in ((norm.bias, -0.5, 0.5), (norm.running_mean, -1, 1), (norm.running_var, 0.2, 2)):
+        nn.init.uniform_(tensor, low, high)
+    unit = nn.Sequential(OrderedDict(conv=conv, norm=norm, act=nn.ReLU())).eval()
+    network = nn.Sequential(nn.Identity(), unit)
+    features = torch.randn(2, conv.in_channels, 5, 7)
+    expected, before = network(features), {n: t.clone() for n, t in network.state_dict().items()}
+    folded = fold_batch_norm(network)
+    torch.testing.assert_close(folded(features), expected, rtol=1e-5, atol=1e-5)
+    assert isinstance(folded[1].norm, nn.Identity)
+    assert type(folded[1].conv) is type(conv)
+    assert folded[1].conv.bias is not None
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    assert all(torch.equal(t, before[n]) for n, t in network.state_dict().items()), "the source is left as it is"
+
+
+@pytest.mark.parametrize("name", SMALL)
+@torch.no_grad()
+def test_folding_keeps_the_scores_of_the_compared_networks(name: str) -> None:
+    network = lively_baseline(name)
+    scores, folded = network(_image()).scores, fold_batch_norm(network)
+    assert float((folded(_image()).scores - scores).abs().max()) <= 2e-3 * float(scores.std())
+    # Batch norm stays where no convolution stands before it.
+    unfolded = {p for p, m in folded.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert all(p.endswith(("pooled.norm", "before.norm", "between.norm")) or "injection" in p for p in unfolded)
+    assert bool(unfolded) == (name in {"enet", "erfnet", "dabnet"})
+    transposed = [m for m in folded.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert (len(transposed), all(m.bias is not None for m in transposed)) == ({"enet": 3, "erfnet": 3}.get(name, 0), True)

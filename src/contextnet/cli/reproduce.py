@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,8 @@ from typer import Argument, Option
 
 from contextnet.cli.optional import require_torch
 from contextnet.cli.options import (
+    Device,
     Engine,
-    EngineDevice,
     JsonFile,
     emit_json,
     parse_size,
@@ -26,6 +27,8 @@ from contextnet.cli.options import (
 )
 from contextnet.cli.progress import progress_bar
 from contextnet.errors import ContextNetError
+from contextnet.files import try_to_write
+from contextnet.stop_signals import Stopped, ending_on_sigterm
 
 if TYPE_CHECKING:
     from contextnet.reproduce.making import Made, Wishes
@@ -38,11 +41,10 @@ INTRODUCTION = """# Results
 
 The paper's tables and figures, made by `contextnet reproduce`; the paper's own figures stand beside them, on other
 data, other machines and, but for the layers, other budgets. The command below a table repeats it.
-[reproduce.md](reproduce.md) tells how.
 """
 
 QUICK = {"table1", "table2", "table3", "table7", "figure2"}
-"""What trains nothing, as a rule."""
+"""What trains nothing, as a rule: Figure 2 does where no shipped network has the data's classes."""
 
 Thing = Literal[
     "table1", "table2", "table3", "table4", "table5", "table6", "table7", "figure2", "ensemble", "pruning", "all"
@@ -67,7 +69,8 @@ def reproduce(
         list[str] | None, Option(help="An image of figure2: index or name in the val split, or without --data a file.")
     ] = None,
     weights: Annotated[
-        str | None, Option(help="The network of figure2; the shipped one with the data's classes if left out.")
+        str | None,
+        Option(help="The network of figure2; if left out, the shipped one with the data's classes, or one is trained."),
     ] = None,
     runs: Annotated[Path, Option(help="Folder of the trainings; what was begun there goes on.")] = Path(
         "runs/reproduce"
@@ -79,8 +82,10 @@ def reproduce(
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe, for all networks.")
     ] = None,
     engine: Engine = "auto",
-    device: EngineDevice = "cpu",
-    precision: Annotated[str, Option(help="What the timed engine computes in; fp16 or bf16 on a GPU.")] = "fp32",
+    device: Device = "cpu",
+    precision: Annotated[
+        str | None, Option(help="What the timed engine computes in; fp32 if left out, on a GPU the engine's choice.")
+    ] = None,
     threads: Annotated[int | None, Option(min=1, help="Threads that are timed; one a usable core if left out.")] = None,
     json_: JsonFile = None,
 ) -> None:
@@ -91,24 +96,26 @@ def reproduce(
     from contextnet.runtime.segmenter import EngineChoice
 
     require_json_target(json_)
-    on_gpu = device not in {"auto", "cpu"}
-    require_device(device if on_gpu else "cpu")
+    require_device(device)
+    on_gpu = device != "cpu"
     named = engine if engine != "auto" else "pytorch" if on_gpu else "openvino"
-    choice = EngineChoice(named, device, None if on_gpu and precision == "fp32" else precision, threads)
-    wishes = _wishes(thing, data or [], budget, size or [], image or [], weights, runs, set_ or [], choice, device)
-    _make_folder(output)
+    choice = EngineChoice(named, device, precision or (None if on_gpu else "fp32"), threads)
     made: list[Made] = []
     with _stopping():
+        wishes = _wishes(thing, data or [], budget, size or [], image or [], weights, runs, set_ or [], choice)
+        page = _page_beside(output)
+        _make_folder(output, page)
         for one in Workshop(wishes).make(thing):
             _keep(output, one)
-            write_results_page(output, output.with_suffix(".md"), INTRODUCTION)
+            write_results_page(output, page, INTRODUCTION)
             made.append(one)
             if json_ != "-":
                 _print(one.table)
     if json_:
         emit_json(_values(made, output), json_)
     else:
-        Console(soft_wrap=True, highlight=False).print(f"{output.with_suffix('.md')}: all tables that {output} holds")
+        told = Console(soft_wrap=True, highlight=False, markup=False)
+        told.print(f"{page}: all tables that {output} holds")
 
 
 def _wishes(
@@ -121,45 +128,64 @@ def _wishes(
     runs: Path,
     changes: Sequence[str],
     choice: EngineChoice,
-    device: str,
 ) -> Wishes:
+    """Read what is asked for; what cannot be used is said here, before anything is made."""
     import torch
 
-    from contextnet.data.sources import open_data
     from contextnet.reproduce.making import Wishes
-    from contextnet.reproduce.trainings import Trainings
+    from contextnet.reproduce.trainings import Trainings, slug
     from contextnet.training.session import Display
 
-    for source in data:
-        for split in ("train", "val") if thing not in QUICK else ("val",):
-            open_data(source, split)
+    if minutes is not None and not math.isfinite(minutes):
+        raise ContextNetError(f"budget {minutes}: expected a number of minutes; leave it out for the recipe's epochs")
     display = Display(Console(stderr=True, soft_wrap=True, highlight=False, markup=False), progress_bar)
     command = shlex.join(["contextnet", *sys.argv[1:]])
-    place = torch.device("cpu" if device == "auto" else device)
+    place = torch.device(choice.device)
     trainings = tuple(Trainings(s, runs, minutes, place, display, tuple(changes), command) for s in data)
+    named: dict[str, str] = {}
+    for one in trainings:
+        one.open_validation()
+        if thing not in QUICK:
+            one.require_training_data()
+        if (other := named.setdefault(slug(one.source), one.source)) != one.source:
+            raise ContextNetError(
+                f"'{other}' and '{one.source}' would both be '{slug(other)}'; give each its own --output and --runs"
+            )
     sizes_hw = tuple(parse_size(size) for size in sizes or PAPER_SIZES)
     return Wishes(trainings, sizes_hw, choice, tuple(images), weights, command, progress_bar)
 
 
 @contextmanager
 def _stopping() -> Iterator[None]:
-    """End the process as a signal would where a training was stopped by one."""
-    from contextnet.stop_signals import Stopped
-
+    """End the process as a signal would where one stopped a training, or came before or after it."""
     try:
-        yield
+        with ending_on_sigterm():
+            yield
     except Stopped as stopped:
         Console(stderr=True).print("the same command goes on")
-        raise typer.Exit(128 + (stopped.signal_number or 0)) from None
+        raise typer.Exit(128 + stopped.signal_number) from None
 
 
-def _make_folder(folder: Path) -> None:
-    if folder.with_suffix(".md") == folder:
-        raise ContextNetError(f"{folder}: the page of all tables would have this name; give a folder without .md")
+def _page_beside(folder: Path) -> Path:
+    """Name the page of all tables. Raises ``ContextNetError`` where it would replace another page."""
+    named = folder if folder.name not in {"", ".."} else folder.resolve()
+    page = named.with_name(f"{named.name}.md")
+    try:
+        is_foreign = page.exists() and not page.read_text(encoding="utf-8").startswith(INTRODUCTION.partition("\n")[0])
+    except (OSError, UnicodeDecodeError):
+        is_foreign = True
+    if is_foreign:
+        raise ContextNetError.at(page, "is no page of tables and would be replaced", "give another --output")
+    return page
+
+
+def _make_folder(folder: Path, page: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        try_to_write(folder / "table1.json")
+        try_to_write(page)
     except OSError as error:
-        raise ContextNetError.at(folder, f"cannot be made: {error.strerror}", "give another --output") from None
+        raise ContextNetError.at(folder, f"cannot be written: {error.strerror}", "give another --output") from None
 
 
 def _keep(folder: Path, made: Made) -> None:
@@ -169,9 +195,11 @@ def _keep(folder: Path, made: Made) -> None:
     from contextnet.reproduce.results_page import keep_table
 
     keep_table(folder, made.table, made.stem)
-    drawing = picture_of(made.table)
-    if drawing is not None:
-        write_text(folder / f"{made.stem}.svg", drawing)
+    drawing, place = picture_of(made.table), folder / f"{made.stem}.svg"
+    if drawing is None:
+        place.unlink(missing_ok=True)
+    else:
+        write_text(place, drawing)
     if made.figure is not None:
         made.figure.write(folder / f"{made.stem}.png")
 
@@ -190,15 +218,15 @@ def _picture(folder: Path, made: Made) -> str | None:
 def _print(table: Table) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     shown = ConsoleTable(title=table.title, box=None)
-    remarked = any(row.remark for row in table.rows)
     shown.add_column("", no_wrap=True)
     for column in table.columns:
         shown.add_column(f"{column.heading} {column.mark}".strip(), justify="right")
-    if remarked:
-        shown.add_column("remark")
     for row in table.in_order():
         cells = [table.label(row), *(table.shown(row, column) for column in table.columns)]
-        shown.add_row(*cells, *([row.remark] if remarked else []), style="dim" if row.source == "paper" else None)
+        shown.add_row(*cells, style="dim" if row.source == "paper" else None)
     console.print(shown)
+    for row in table.in_order():
+        if row.source == "here" and row.remark:
+            console.print(f"{row.network}: {row.remark}")
     for note in table.notes:
         console.print(note)

@@ -202,4 +202,5 @@ def _set_constant(graph: onnx.GraphProto, name: str, values: NDArray[Any]) -> No
 def _unquantized_layers(network: onnx.ModelProto) -> tuple[str, ...]:
     """Name the convolutions whose weights are not INT8."""
     int8_weights = {node.output[0] for node in network.graph.node if node.op_type == _DEQUANTIZE}
-    return tuple(n.name for n in network.graph.node if n.op_type == "Conv" and n.input[1] not in int8_weights)
+    convolutions = [n for n in network.graph.node if n.op_type in {"Conv", "ConvTranspose"}]
+    return tuple(n.name for n in convolutions if n.input[1] not in int8_weights)

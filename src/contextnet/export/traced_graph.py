@@ -72,7 +72,8 @@ def _write(writer: GraphWriter, body: nn.Module, node: fx.Node, arguments: Seque
         raise ExportError(f"layer '{node.target}', a {type(module).__name__}, has no form in the model file")
     function = _FUNCTIONS.get(node.target) if node.op == "call_function" else None
     if function is None:
-        raise ExportError(f"operation '{node.target}' has no form in the model file")
+        name = getattr(node.target, "__name__", node.target)
+        raise ExportError(f"operation '{name}' has no form in the model file")
     return function(writer, dict(node.kwargs), arguments, _unique(node))
 
 
@@ -81,6 +82,8 @@ def _unique(node: fx.Node) -> str:
 
 
 def _convolution(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
+    if module.padding_mode != "zeros" or isinstance(module.padding, str):
+        raise ExportError(f"{module}: only padding by a number of zeros has a form in the model file")
     is_transposed = isinstance(module, nn.ConvTranspose2d)
     inputs = [arguments[0], writer.weights(f"{name}.weight", module.weight.detach().numpy())]
     if module.bias is not None:
@@ -137,8 +140,9 @@ def _pooling(operator_name: str) -> _Write:
 
 
 def _window(module: Any) -> tuple[tuple[str, Any], ...]:
-    plain = not module.ceil_mode and getattr(module, "dilation", 1) == 1 and getattr(module, "count_include_pad", True)
-    if not plain:
+    usual = {"ceil_mode": False, "dilation": 1, "return_indices": False}
+    usual |= {"count_include_pad": True, "divisor_override": None}
+    if any(getattr(module, option, value) != value for option, value in usual.items()):
         raise ExportError(f"{module}: only plain pooling has a form in the model file")
     return ("kernel_shape", module.kernel_size), ("strides", module.stride), ("pads", module.padding)
 
@@ -201,6 +205,12 @@ def _concatenation(writer: GraphWriter, options: Mapping[str, Any], arguments: S
     return writer.node("Concat", list(arguments[0]), name, axis=axis)
 
 
+def _sum(writer: GraphWriter, options: Mapping[str, Any], arguments: Sequence[Any], name: str) -> Value:
+    if not all(isinstance(argument, str) for argument in arguments):
+        raise ExportError("a sum of features and a number has no form in the model file")
+    return writer.node("Add", list(arguments), name)
+
+
 _LAYERS: dict[type[nn.Module], _Write] = {
     nn.Conv2d: _convolution,
     nn.ConvTranspose2d: _convolution,
@@ -224,7 +234,7 @@ _LAYERS: dict[type[nn.Module], _Write] = {
 
 _FUNCTIONS: dict[Any, _Write] = {
     torch.cat: _concatenation,
-    operator.add: lambda writer, options, arguments, name: writer.node("Add", list(arguments), name),
-    operator.iadd: lambda writer, options, arguments, name: writer.node("Add", list(arguments), name),
+    operator.add: _sum,
+    operator.iadd: _sum,
     operator.getitem: lambda writer, options, arguments, name: arguments[0][arguments[1]],
 }

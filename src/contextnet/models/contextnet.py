@@ -84,10 +84,12 @@ def _classifier_width(spec: ContextNetSpec) -> int:
 
 def initialize(network: nn.Module) -> None:
     """He initialization by fan-out for convolutions; classifiers small; batch norm stays the identity."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            if module.bias is None:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            else:
-                nn.init.normal_(module.weight, std=0.01)
-                nn.init.zeros_(module.bias)
+    for name, module in network.named_modules():
+        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            continue
+        if name == "auxiliary" or "classifier" in name.split("."):
+            nn.init.normal_(module.weight, std=0.01)
+        elif isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -23,7 +23,7 @@ from contextnet.reproduce.paper import (
     group_of,
 )
 from contextnet.reproduce.speed import SpeedRun
-from contextnet.reproduce.speed_tables import machine_words
+from contextnet.reproduce.speed_tables import place_words
 from contextnet.reproduce.table import Column, Row, Table, Value
 from contextnet.reproduce.trainings import Trained, trained_for
 
@@ -76,17 +76,17 @@ def table4(results: Sequence[Result], speeds: SpeedRun | None, facts: Mapping[st
         speed = speeds.of(result.network) if speeds else None
         values = {"miou": _percent(result), "parameters": _parameters(result.network), **result.training}
         values["fps"] = None if speed is None else 1e3 / speed.timings["everything"].median_ms
-        noise = f"frames/s are no result: {speed.noise}" if speed and speed.noise else ""
-        rows.append(Row(result.network, "here", values, "; ".join(filter(None, (result.remark, noise)))))
+        remarks = (result.remark, _said_of_speed(speeds, result.network))
+        rows.append(Row(result.network, "here", values, "; ".join(filter(None, remarks))))
     for network, figures in TABLE_4.items():
         paper: dict[str, Value] = {"miou": figures.miou, "fps": figures.fps, "parameters_m": figures.parameters_m}
         rows.append(Row(network, "paper", paper))
-    notes = [_said(results, facts)]
+    notes = [f"{_said(results, facts)} {_COUNTED}"]
     if speeds:
         height, width = speeds.size_hw
         notes.append(
             f"Frames per second: {height}×{width}, from the image to its labels, one after the other, "
-            f"{speeds.engine.name} in {speeds.engine.precision} on {machine_words()}."
+            f"{speeds.engine.name} in {speeds.engine.precision} on {place_words(speeds.engine.device)}."
         )
     notes.append("The paper's: Cityscapes' validation images, 1000 epochs; frames per second on a Titan X (Maxwell).")
     return Table("table4", f"Table 4: the ablation, {facts['data']}", columns, tuple(rows), tuple(notes), facts)
@@ -144,21 +144,28 @@ def table6(results: Sequence[Result], facts: Mapping[str, Any]) -> Table:
             "parameters_m": figures.parameters_m,
         }
         rows.append(Row(network, "paper", values, "pre-trained on ImageNet" if figures.pretrained else ""))
+    unequal = " So few minutes favour small networks: a large one takes fewer steps in them."
     notes = (
-        _said(results, facts),
-        "No pre-training here. So few minutes favour small networks: a large one takes fewer steps in them.",
+        f"{_said(results, facts)} {_COUNTED}",
+        "No pre-training here." + ("" if facts["budget_minutes"] is None else unequal),
         "The paper's: Cityscapes' test images, each network as its authors trained it. " + TABLE_6_NOTE,
     )
     return Table("table6", f"Table 6: all networks, {facts['data']}", columns, tuple(rows), notes, facts)
 
 
-def ensemble_table(members: Sequence[Result], together: Scores, ours: Result, facts: Mapping[str, Any]) -> Table:
-    """Lay out each branch trained alone, the average of their soft-max, and cn14 (section 3.2)."""
+def ensemble_table(members: Sequence[Result], together: Scores | None, ours: Result, facts: Mapping[str, Any]) -> Table:
+    """Lay out each branch trained alone, the average of their soft-max, and cn14 (section 3.2).
+
+    ``together`` is None where a branch was not trained.
+    """
     columns = (Column("miou", "mIoU, %"), *_TRAINING)
     rows = [
         Row(result.network, "here", {"miou": _percent(result), **result.training}, result.remark) for result in members
     ]
-    rows.append(Row("ensemble", "here", {"miou": 100 * together.miou}, "soft-max of both, averaged"))
+    if together is None:
+        rows.append(Row("ensemble", "here", {}, "not made: it needs both branches"))
+    else:
+        rows.append(Row("ensemble", "here", {"miou": 100 * together.miou}, "soft-max of both, averaged"))
     rows.append(Row(ours.network, "here", {"miou": _percent(ours), **ours.training}, ours.remark))
     paper = {
         MEMBERS[0]: ENSEMBLE.context,
@@ -173,6 +180,7 @@ def ensemble_table(members: Sequence[Result], together: Scores, ours: Result, fa
 
 
 _TRAINING = (Column("epochs", "epochs"), Column("minutes", "minutes trained"))
+_COUNTED = "Parameters: of a network for 19 classes, without an auxiliary classifier."
 
 
 def _percent(result: Result) -> float | None:
@@ -196,10 +204,19 @@ def _mark(class_name: str) -> str:
 def _said(results: Sequence[Result], facts: Mapping[str, Any]) -> str:
     trained = [result.trained for result in results if result.trained is not None]
     return (
-        f"mIoU on {facts['data']}'s validation split at full label resolution, one scale, no flipping. "
-        f"{trained_for(trained)} Recipe: {facts['recipe']}, on {facts['machine']}. Parameters: of a network for 19 "
-        "classes. One run each: a point more or less may be chance."
+        f"mIoU on {facts['data']} at full label resolution, one scale, no flipping. {trained_for(trained)} Recipe: "
+        f"{facts['recipe']}, on {facts['machine']}. One run each: a point more or less may be chance."
     )
+
+
+def _said_of_speed(speeds: SpeedRun | None, network: str) -> str:
+    """Say why a network's rate is missing, or no result."""
+    if speeds is None:
+        return ""
+    if network in speeds.refused:
+        return f"does not run: {speeds.refused[network]}"
+    speed = speeds.of(network)
+    return f"frames/s are no result: {speed.noise}" if speed and speed.noise else ""
 
 
 def _gains(results: Sequence[Result]) -> str:

@@ -8,9 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from contextnet.data.sources import open_data
+import torch
+
 from contextnet.errors import ContextNetError
 from contextnet.evaluation.evaluator import evaluate
+from contextnet.evaluation.scores import Scores
 from contextnet.models.ensemble import Ensemble
 from contextnet.models.storage import read_weights
 from contextnet.reproduce.accuracy import (
@@ -29,14 +31,17 @@ from contextnet.reproduce.figure2_table import figure2_table
 from contextnet.reproduce.layer_tables import layer_tables
 from contextnet.reproduce.pruning import NETWORK, pruning_table, train_chain
 from contextnet.reproduce.speed import SpeedRun, measure_speeds
-from contextnet.reproduce.speed_tables import COMPARED, machine_words, table7
+from contextnet.reproduce.speed_tables import COMPARED, place_words, table7
 from contextnet.reproduce.table import Table
-from contextnet.reproduce.trainings import Trainings, slug, subject_of
+from contextnet.reproduce.trainings import Trainings, plain_name, slug, subject_of
 from contextnet.runtime.segmenter import EngineChoice
 from contextnet.training.preparation import ShowProgress
-from contextnet.weights.catalogue import find_weights, read_label_values, weights_names
+from contextnet.weights.catalogue import find_weights, read_label_values
 
 Size = tuple[int, int]
+
+SHIPPED = ("cn14-camvid", "cn14-synthetic")
+"""The networks that Figure 2 takes where none is named: the one with the data's classes."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Wishes:
 
     ``images`` are those of Figure 2: indices or names of a data set's, or files where there is no data set; ``weights``
     its network, None for a shipped one with the data's classes, or else one that is trained. ``command`` is noted.
+    ``show`` opens a progress display.
     """
 
     trainings: tuple[Trainings, ...]
@@ -96,11 +102,12 @@ class Workshop:
     def facts(self, trainings: Trainings) -> dict[str, Any]:
         """Say what a table was made on and with."""
         return {
-            "data": open_data(trainings.source, "val").name,
+            "data": trainings.open_validation().name,
             "source": trainings.source,
             "recipe": trainings.recipe_name,
+            "changes": list(trainings.overrides),
             "budget_minutes": trainings.minutes,
-            "machine": machine_words(),
+            "machine": place_words(_device_name(trainings.device)),
             "command": self.wishes.command,
         }
 
@@ -118,10 +125,16 @@ def _noted(table: Table, workshop: Workshop) -> Table:
     return Table(table.name, table.title, table.columns, table.rows, table.notes, facts)
 
 
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def _table4(workshop: Workshop) -> Iterator[Made]:
     for trainings in _data(workshop):
+        # What cannot be timed is said before hours are spent on trainings.
+        speeds = workshop.variant_speeds
         results = workshop.results(trainings, VARIANTS_OF_TABLE_4)
-        table = table4(results, workshop.variant_speeds, workshop.facts(trainings))
+        table = table4(results, speeds, workshop.facts(trainings))
         yield Made(f"table4-{slug(trainings.source)}", table)
 
 
@@ -142,19 +155,25 @@ def _table7(workshop: Workshop) -> Iterator[Made]:
     for size_hw in wishes.sizes:
         run = measure_speeds(COMPARED, size_hw, wishes.choice, wishes.show)
         height, width = size_hw
-        device = "" if run.engine.device == "cpu" else f"-{slug(run.engine.device)}"
+        device = "" if run.engine.device == "cpu" else f"-{plain_name(run.engine.device)}"
         yield Made(f"table7-{height}x{width}{device}", table7(run, wishes.command))
 
 
 def _ensemble(workshop: Workshop) -> Iterator[Made]:
     for trainings in _data(workshop):
         *members, ours = workshop.results(trainings, (*MEMBERS, NETWORK))
-        networks = [read_weights(_weights_of(member)).build() for member in members]
-        data = open_data(trainings.source, "val")
-        with workshop.wishes.show("scoring the ensemble") as progress:
-            together = evaluate(Ensemble(networks), data, progress).scores
-        table = ensemble_table(members, together, ours, workshop.facts(trainings))
+        table = ensemble_table(members, _together(workshop, trainings, members), ours, workshop.facts(trainings))
         yield Made(f"ensemble-{slug(trainings.source)}", table)
+
+
+def _together(workshop: Workshop, trainings: Trainings, members: Sequence[Result]) -> Scores | None:
+    """Score the average of networks; None where one of them was not trained."""
+    weights = [member.trained.weights for member in members if member.trained and member.trained.weights]
+    if len(weights) < len(members):
+        return None
+    networks = [read_weights(path).build() for path in weights]
+    with workshop.wishes.show("scoring the ensemble") as progress:
+        return evaluate(Ensemble(networks), trainings.open_validation(), progress).scores
 
 
 def _pruning(workshop: Workshop) -> Iterator[Made]:
@@ -168,11 +187,11 @@ def _figure2(workshop: Workshop) -> Iterator[Made]:
     if not wishes.trainings:
         if not wishes.images:
             raise ContextNetError("figure2 shows images; give --data KIND:ROOT, or --image FILE")
-        weights = read_weights(find_weights(wishes.weights or "cn14-camvid"))
+        weights = read_weights(find_weights(wishes.weights or SHIPPED[0]))
         figure = draw_figure2(weights, read_images([Path(image) for image in wishes.images]))
         yield Made("figure2", figure2_table(figure, {"command": wishes.command}), figure)
     for trainings in wishes.trainings:
-        data = open_data(trainings.source, "val")
+        data = trainings.open_validation()
         weights = read_weights(_figure2_weights(workshop, trainings, data.labels.names))
         picks = [int(image) if image.isdecimal() else image for image in wishes.images]
         figure = draw_figure2(weights, choose_samples(data, weights.labels, picks))
@@ -181,20 +200,15 @@ def _figure2(workshop: Workshop) -> Iterator[Made]:
 
 
 def _figure2_weights(workshop: Workshop, trainings: Trainings, class_names: tuple[str, ...]) -> Path:
-    """Choose the network that is asked for, or the shipped cn14 with these classes, or train one."""
+    """Choose the network that is asked for, or the shipped one with these classes, or train cn14."""
     if workshop.wishes.weights is not None:
         return find_weights(workshop.wishes.weights)
-    for name in weights_names():
-        path = find_weights(name)
-        names = tuple(entry["name"] for entry in read_label_values(path)["classes"])
-        if names == class_names and name.removeprefix(f"{NETWORK}-") in {"camvid", "synthetic"}:
+    for path in map(find_weights, SHIPPED):
+        if tuple(entry["name"] for entry in read_label_values(path)["classes"]) == class_names:
             return path
-    return _weights_of(workshop.results(trainings, (NETWORK,))[0])
-
-
-def _weights_of(result: Result) -> Path:
+    (result,) = workshop.results(trainings, (NETWORK,))
     if result.trained is None or result.trained.weights is None:
-        raise ContextNetError(f"{result.network}: {result.remark}; give a longer --budget")
+        raise ContextNetError(f"{result.network}: {result.remark}; give a longer --budget, or --weights")
     return result.trained.weights
 
 
@@ -205,6 +219,7 @@ def _data(workshop: Workshop) -> tuple[Trainings, ...]:
 
 
 def _all(workshop: Workshop) -> Iterator[Made]:
+    _data(workshop)  # before what is quick
     for name, make in THINGS.items():
         if name != "all":
             yield from make(workshop)

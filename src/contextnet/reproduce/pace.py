@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 
@@ -16,19 +17,28 @@ from contextnet.training.step import take_step
 
 LEAST_S, LEAST_STEPS, MOST_STEPS = 6.0, 3, 20
 SLOW_S = 20.0
-"""A first step that takes longer stands for all."""
+"""A first step that takes longer stands for all, unless it also compiled the network."""
 
 
 def measure_step_s(recipe: Recipe, split: DecodedSplit, device: torch.device) -> float:
     """Give the seconds of one step, the median after a warm-up; the run that takes them is thrown away.
 
-    What the samples of ``split`` show does not matter, so that noise of the right size will do.
+    Infinity where memory does not hold a batch. What the samples of ``split`` show does not matter, so that noise of
+    the right size will do.
     """
-    run = start_run(recipe, split, device)
+    try:
+        return _median_step_s(start_run(recipe, split, device), split)
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        return math.inf
+
+
+def _median_step_s(run: TrainingRun, split: DecodedSplit) -> float:
     run.network.train()
-    with retained_memory(device):
+    with retained_memory(run.device):
         first_s = _step_s(run, split, 0)
-        if first_s > SLOW_S:
+        if first_s > SLOW_S and not run.recipe.execution.compile:
             return first_s
         times_s: list[float] = []
         while len(times_s) < LEAST_STEPS or (sum(times_s) < LEAST_S and len(times_s) < MOST_STEPS):

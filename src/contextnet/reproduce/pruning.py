@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from contextnet.compression.pruning.pruner import PruneOptions, Target, prune_weights
-from contextnet.models.storage import read_weights, write_weights
+from contextnet.errors import RunError
+from contextnet.models.storage import Weights, read_weights, write_weights
 from contextnet.reproduce.accuracy import Result, result_of
 from contextnet.reproduce.paper import PRUNING
 from contextnet.reproduce.table import Column, Row, Table, Value
@@ -25,6 +26,7 @@ def train_chain(trainings: Trainings) -> tuple[Result, ...]:
     """Train the wide network, prune and train it on step by step, and train the final size directly.
 
     What is trained already is taken as it is. A network that is too large for its share of the budget ends the chain.
+    Raises what ``train`` raises, and ``RunError`` where a step was pruned from another network than is there now.
     """
     return (*_steps(trainings), result_of(NETWORK, trainings.train(subject_of(NETWORK))))
 
@@ -33,26 +35,40 @@ def _steps(trainings: Trainings) -> Iterator[Result]:
     first, *later = PRUNING.widths
     wide = Subject(f"{NETWORK}-x{first:g}", (f"network.variant={NETWORK}", f"network.width={first:g}"), WIDE_SHARE)
     trained, width = trainings.train(wide), float(first)
-    yield result_of(f"{NETWORK}-x{first:g}", trained)
+    yield result_of(wide.key, trained)
     for target in later:
         name = f"{NETWORK}-pruned-x{target:g}"
         if trained.weights is None:
             yield Result(name, None, None, "not made: the step before it was not trained")
             continue
-        folder = trainings.folder(wide).parent
-        spec_text, path = _prune(trained.weights, width, float(target), name, folder / f"{name}.safetensors")
+        pruned = _prune(trained.weights, width, float(target), name)
+        place = trainings.folder(wide).with_name(f"{name}.safetensors")
         # The recipe's own variant and width would contradict the description of the whole network.
-        subject = Subject(name, (f"network.architecture={spec_text}",), (1 - WIDE_SHARE) / len(later), path)
+        description = f"network.architecture={json.dumps(pruned.spec.to_json())}"
+        subject = Subject(name, (description,), (1 - WIDE_SHARE) / len(later), place)
+        if trainings.has_begun(subject):
+            _require_same_start(trainings.folder(subject), place, pruned)
+        write_weights(place, pruned)
         trained, width = trainings.train(subject), float(target)
         yield result_of(name, trained)
 
 
-def _prune(source: Path, width: float, target: float, name: str, place: Path) -> tuple[str, Path]:
-    """Prune weights to a width, keep them in ``place``, and give their description as JSON."""
-    pruned = prune_weights(read_weights(source), Target("width", target), name, PruneOptions(), width)
-    pruned = replace(pruned, training={"pruned_from": read_weights(source).spec.name, "width": target})
-    write_weights(place, pruned)
-    return json.dumps(pruned.spec.to_json()), place
+def _prune(source: Path, width: float, target: float, name: str) -> Weights:
+    """Prune weights to a width; what is noted of their training is where they come from."""
+    weights = read_weights(source)
+    pruned = prune_weights(weights, Target("width", target), name, PruneOptions(), width)
+    return replace(pruned, training={"pruned_from": weights.spec.name, "width": target})
+
+
+def _require_same_start(run: Path, place: Path, pruned: Weights) -> None:
+    """Raise ``RunError`` where a run started from other weights than it would now: the step before it went on."""
+    before = read_weights(place) if place.is_file() else None
+    is_same = before is not None and before.spec == pruned.spec
+    if before is None or not is_same or not all(pruned.tensors[n].equal(t) for n, t in before.tensors.items()):
+        raise RunError(
+            f"{run}: was pruned from another training of the network before it; remove this folder and those of the "
+            "steps after it, or give another --runs"
+        )
 
 
 def pruning_table(results: tuple[Result, ...], facts: Mapping[str, Any]) -> Table:
@@ -75,15 +91,24 @@ def pruning_table(results: tuple[Result, ...], facts: Mapping[str, Any]) -> Tabl
         rows.append(Row(result.network, "here", values, "; ".join(filter(None, (remark, result.remark)))))
     rows.append(Row(direct.network, "paper", {"width": 1.0, "miou": PRUNING.before}, "before pruning, test images"))
     rows.append(Row(steps[-1].network, "paper", {"width": 1.0, "miou": PRUNING.after}, "after pruning, test images"))
-    given = trained_for([direct.trained] if direct.trained else [])
     notes = (
-        f"mIoU on {facts['data']}'s validation split. Recipe: {facts['recipe']}, on {facts['machine']}. {given} The "
-        f"wide network had {WIDE_SHARE:.0%} of that time and its three steps shared the rest, so that both ways took "
-        "as long. One run each: a point more or less may be chance.",
+        f"mIoU on {facts['data']}. Recipe: {facts['recipe']}, on {facts['machine']}. {_given(direct, len(steps) - 1)} "
+        "One run each: a point more or less may be chance.",
         "Filters with the lowest ℓ1 sums go, in every layer alike. docs/pruning.md has a longer run of the same chain.",
     )
     title = f"Pruning from twice the feature maps, {facts['data']}"
     return Table("pruning", title, columns, tuple(rows), notes, facts)
+
+
+def _given(direct: Result, num_steps: int) -> str:
+    """Say what the networks were given: the chain as much as the one that was trained directly."""
+    given = trained_for([direct.trained] if direct.trained else [])
+    budget = direct.trained.budget if direct.trained else None
+    of_what = "those epochs" if budget is None or budget.minutes is None else "that time"
+    return (
+        f"{given} Of {of_what} the wide network had {WIDE_SHARE:.0%}, and its {num_steps} prunings shared the rest: "
+        "the chain was given as much as the network that was trained directly."
+    )
 
 
 def _parameters(trained: Trained) -> int:

@@ -19,8 +19,6 @@ from contextnet.benchmark.noise import MAX_SPREAD, find_noise, watched
 from contextnet.benchmark.street import draw_street, require_drawable
 from contextnet.benchmark.turns import Progress, Timer, Timings, take_turns
 from contextnet.errors import ContextNetError
-from contextnet.export.deployment import model_of
-from contextnet.export.network_graph import network_graph
 from contextnet.labels import CITYSCAPES
 from contextnet.models.cost import measure_cost
 from contextnet.models.network import build_network
@@ -29,11 +27,11 @@ from contextnet.network_spec import named_spec
 from contextnet.runtime.engines.choice import PYTORCH
 from contextnet.runtime.engines.cores import streaming_calls
 from contextnet.runtime.engines.engine import EngineInfo
-from contextnet.runtime.onnx_file import write_onnx_file
 from contextnet.runtime.segmenter import EngineChoice
 
 ROUNDS = 5
-SLOW_S = 1.5
+TURN_S = 0.3
+SLOW_S = 0.5
 """What takes longer has one run in each round, lest a table take hours."""
 
 ShowProgress = Callable[[str], AbstractContextManager[Progress]]
@@ -85,7 +83,7 @@ def measure_speeds(
     """
     require_drawable(size_hw)
     image_HW3 = draw_street(size_hw)
-    timers: dict[tuple[str, Way], Timer] = {}
+    timers: dict[str, Timer] = {}
     refused: dict[str, str] = {}
     with ExitStack() as stack, TemporaryDirectory(prefix="contextnet-") as folder:
         for network in networks:
@@ -100,14 +98,17 @@ def measure_speeds(
                 refused[network] = " ".join(str(error).split())
                 continue
             engine, in_flight = single.info, several.info.in_flight
-            timers[network, "everything"] = one.labelled_s
-            timers[network, "network"] = one.scored_s
-            timers[network, "pipelined"] = OverlappingCalls(several, image_HW3).labelled_s
+            ways: dict[Way, Timer] = {
+                "everything": one.labelled_s,
+                "network": one.scored_s,
+                "pipelined": OverlappingCalls(several, image_HW3).labelled_s,
+            }
+            timers |= {f"{network} {way}": timer for way, timer in ways.items()}
         if not timers:
             raise ContextNetError(f"none of the networks runs: {next(iter(refused.values()), 'none was named')}")
-        named: dict[str, Timer] = {" ".join(key): timer for key, timer in timers.items()}
-        progress = stack.enter_context(show(f"timing {len(networks)} networks at {size_hw[0]}×{size_hw[1]}"))
-        timed, others = watched(lambda: take_turns(named, rounds, progress=progress, slow_s=SLOW_S))
+        number = len(networks) - len(refused)
+        progress = stack.enter_context(show(f"timing {number} networks at {size_hw[0]}×{size_hw[1]}"))
+        timed, others = watched(lambda: take_turns(timers, rounds, TURN_S, progress, slow_s=SLOW_S))
     speeds = [
         _speed(network, size_hw, {way: timed[f"{network} {way}"] for way in WAYS}, others)
         for network in networks
@@ -131,6 +132,11 @@ def _write(network: str, folder: Path, engine: str) -> Path:
         place = folder / f"{network}.safetensors"
         write_weights(place, weights)
     else:
+        # PyTorch on a GPU may come without what writes model files.
+        from contextnet.export.deployment import model_of
+        from contextnet.export.network_graph import network_graph
+        from contextnet.runtime.onnx_file import write_onnx_file
+
         place = folder / f"{network}.onnx"
         write_onnx_file(place, model_of(weights, network_graph(built), "fp32"))
     return place

@@ -33,18 +33,19 @@ def table7(run: SpeedRun, command: str) -> Table:
     rows = [_own_row(speed, run.of(OURS)) for speed in run.speeds]
     rows += [Row(network, "here", {}, f"does not run: {why}") for network, why in run.refused.items()]
     rows.sort(key=lambda row: COMPARED.index(row.network) if row.network in COMPARED else len(COMPARED))
-    rows += (
-        [_paper_row(runtime, run.size_hw) for runtime in TABLE_7 if runtime.fps[run.size_hw]] if _is_paper(run) else []
-    )
+    papers = [_paper_row(runtime, fps) for runtime in TABLE_7 if (fps := runtime.fps.get(run.size_hw)) is not None]
     height, width = run.size_hw
     engine = run.engine
-    notes = (
+    notes = [
         "Everything: from one uint8 image in memory to its labels in memory, one image after the other. Pipelined: the "
         f"same with {run.in_flight} images on their way. × as fast: the median over the rounds, everything included.",
-        f"{engine.name} {engine.version} on {engine.device}, {engine.precision}; {machine_words()}. Fresh weights, "
-        f"which take as long as trained ones. {spread_note()}",
-        "The paper's rows: Nvidia Titan X (Maxwell), TensorFlow; * from the literature, † kernel execution alone.",
-    )
+        f"{engine.name} {engine.version} in {engine.precision} on {place_words(engine.device)}. Fresh weights, which "
+        f"take as long as trained ones. {spread_note()}",
+    ]
+    if papers:
+        notes.append(
+            "The paper's rows: Nvidia Titan X (Maxwell), TensorFlow; * from the literature, † kernel execution alone."
+        )
     facts: dict[str, Any] = {
         "size_hw": [height, width],
         "engine": {"name": engine.name, "version": engine.version, "device": engine.device},
@@ -53,7 +54,8 @@ def table7(run: SpeedRun, command: str) -> Table:
         "machine": machine_words(),
         "command": command,
     }
-    return Table("table7", f"Table 7: frames per second at {height}×{width}", COLUMNS, tuple(rows), notes, facts)
+    title = f"Table 7: frames per second at {height}×{width}"
+    return Table("table7", title, COLUMNS, (*rows, *papers), tuple(notes), facts)
 
 
 def machine_words(machine: Machine | None = None) -> str:
@@ -62,8 +64,9 @@ def machine_words(machine: Machine | None = None) -> str:
     return f"{found.cores} cores of {found.cpu or 'an unknown processor'}"
 
 
-def _is_paper(run: SpeedRun) -> bool:
-    return any(run.size_hw in runtime.fps for runtime in TABLE_7)
+def place_words(device: str) -> str:
+    """Name what computes in a few words: a GPU by its name, and the machine."""
+    return machine_words() if device == "cpu" else f"{device}, {machine_words()}"
 
 
 def _own_row(speed: Speed, ours: Speed | None) -> Row:
@@ -74,7 +77,6 @@ def _own_row(speed: Speed, ours: Speed | None) -> Row:
     return Row(speed.network, "here", values, "" if speed.noise is None else f"no result: {speed.noise}")
 
 
-def _paper_row(runtime: Runtime, size_hw: tuple[int, int]) -> Row:
-    fps = runtime.fps[size_hw]
+def _paper_row(runtime: Runtime, fps: float) -> Row:
     key = "network_fps" if runtime.mark == "†" else "everything_fps"
     return Row(runtime.network, "paper", {key: fps}, runtime.mark)

@@ -7,21 +7,24 @@ run that was stopped goes on to the same end. A longer budget goes on from where
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from contextnet.benchmark.training_rate import noise_split
-from contextnet.data.sources import open_data
-from contextnet.errors import ContextNetError, RunError
-from contextnet.files import write_json
+from contextnet.data.sample import SegmentationData
+from contextnet.errors import RecipeError, RunError
 from contextnet.models.storage import read_weights
+from contextnet.network_spec import named_spec
 from contextnet.recipes.catalogue import find_recipe
+from contextnet.reporting.history import parse_history
+from contextnet.reproduce.budget import Budget, fit_budget, keep_budget, read_budget, share_of_recipe
 from contextnet.reproduce.pace import measure_step_s
+from contextnet.spec import ContextNetSpec
 from contextnet.stop_signals import Stopped
 from contextnet.training.datasets import open_training_data, open_validation_data
 from contextnet.training.recipe.recipe import Recipe, parse_recipe, read_recipe
@@ -34,16 +37,27 @@ RECIPES = {
     "synthetic": "cn14-synthetic",
     "cityscapes": "cn14-cityscapes",
     "cityscapes-trainids": "cn14-cityscapes",
-    "cityscapes-coarse": "cn14-cityscapes-coarse",
+    "cityscapes-coarse": "cn14-cityscapes",
 }
 """The recipe that networks are trained by, by the kind of data; other kinds take that of CamVid."""
 
-MOST_OVER = 2.0
-"""A network of which one epoch takes more than so many budgets is not trained."""
-
 CROP_MULTIPLE = 32
 
-BUDGET = "budget.json"
+FEWER_VALIDATIONS = 10
+"""Where minutes are counted, the recipe's epochs between two validations are so many times as many."""
+
+DECIDED = {
+    "name": "the network and the data name the runs",
+    **dict.fromkeys(("data", "data.source"), "--data gives it"),
+    **dict.fromkeys(
+        ("network", "network.variant", "network.width", "network.pyramid_pooling", "network.architecture"),
+        "the table has its own networks",
+    ),
+}
+"""What ``--set`` cannot change, and why."""
+
+MAY_DIFFER = {"name", "epochs", "validate_every", "checkpoints", "tensorboard", "max_nonfinite_steps"}
+"""What two recipes may differ in and be the same training, one perhaps longer than the other."""
 
 
 @dataclass(frozen=True)
@@ -60,26 +74,18 @@ class Subject:
 
 
 def subject_of(network: str) -> Subject:
-    """Describe the training of a network that has a name."""
-    return Subject(network, (f"network.variant={network}",))
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a run was given: minutes, or None for the whole recipe, and what was measured and made of it.
-
-    ``step_s`` is the seconds of a step, None without minutes; ``epochs`` are trained, of ``recipe_epochs``.
-    """
-
-    minutes: float | None
-    step_s: float | None
-    epochs: int
-    recipe_epochs: int
+    """Describe the training of a network that has a name; the recipe's auxiliary classifier needs a context branch."""
+    spec = named_spec(network)
+    is_detail_alone = isinstance(spec, ContextNetSpec) and spec.context is None
+    return Subject(network, (f"network.variant={network}", *["network.auxiliary=false"] * is_detail_alone))
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training, or the reason why there is none: then ``weights`` is None and ``remark`` says it."""
+    """A finished training, or the reason why there is none: then ``weights`` is None and ``remark`` says it.
+
+    ``minutes`` are those of the run until its last epoch ended, None where its log does not tell.
+    """
 
     subject: Subject
     weights: Path | None
@@ -93,7 +99,7 @@ class Trainings:
     """Trains networks on one data set, ``KIND:ROOT``, into folders below ``runs``, each for ``minutes``.
 
     ``minutes`` is None for the whole recipe. ``overrides`` change the recipe for all of them. ``command`` is noted in
-    the weights.
+    the weights. Raises ``RecipeError`` for an override of what is decided otherwise.
     """
 
     source: str
@@ -104,6 +110,12 @@ class Trainings:
     overrides: tuple[str, ...] = ()
     command: str = ""
 
+    def __post_init__(self) -> None:
+        for override in self.overrides:
+            key = ".".join(part.strip() for part in override.partition("=")[0].split("."))
+            if key in DECIDED:
+                raise RecipeError(f"override '{override}': {DECIDED[key]}; leave it out")
+
     @property
     def recipe_name(self) -> str:
         """The shipped recipe that everything is trained by."""
@@ -113,98 +125,93 @@ class Trainings:
         """Give the folder of a run: by data set and subject."""
         return self.runs / slug(self.source) / subject.key
 
+    def open_validation(self) -> SegmentationData:
+        """Open the split that everything is scored on, in the recipe's classes; errors as for any data."""
+        return open_validation_data(self._as_written(()).data)
+
+    def require_training_data(self) -> None:
+        """Raise ``DataError`` where there is nothing to train on."""
+        open_training_data(self._as_written(()).data)
+
+    def has_begun(self, subject: Subject) -> bool:
+        """Tell whether a run's folder holds something of a training that counts."""
+        folder = RunFolder(self.folder(subject))
+        return bool(folder.state_files()) or folder.best_weights.is_file() or folder.last_weights.is_file()
+
     def train(self, subject: Subject) -> Trained:
         """Train, go on with a training, or take one that has ended as it is.
 
         Raises ``Stopped`` when a signal ended it, and ``RunError`` where the folder holds a run of more minutes or of
-        another recipe.
+        another recipe, which is left as it is.
         """
         folder = RunFolder(self.folder(subject))
-        recipe = self._recipe(subject, epochs=None)
-        budget = self._budget(subject, folder, recipe)
+        recipe = self._recipe(subject)
+        if self.has_begun(subject):
+            _require_same_training(folder, recipe)
+        steps = _steps(recipe)
+        budget = self._budget(subject, folder, recipe, steps)
         if budget.epochs == 0:
-            assert budget.step_s is not None, "measured"
-            epoch_minutes = budget.step_s * self._steps(recipe) / 60
-            remark = f"not trained: one epoch takes {epoch_minutes:.1f} minutes here"
-            return Trained(subject, None, budget, None, remark)
-        plan = self._recipe(subject, budget.epochs)
+            return Trained(subject, None, budget, None, _why_not(budget, steps))
+        keep_budget(folder, budget)
+        plan = _plan(recipe, budget, steps)
         if not _has_ended(folder, plan):
             self._run(plan, folder)
-        minutes = _minutes_trained(folder)
-        return Trained(subject, folder.best_weights, budget, minutes)
+        seconds = parse_history(folder.log.read_text(encoding="utf-8")).seconds
+        return Trained(subject, folder.best_weights, budget, None if seconds is None else round(seconds / 60, 1))
 
-    def _recipe(self, subject: Subject, epochs: int | None) -> Recipe:
+    def _as_written(self, more: Sequence[str], init_from: Path | None = None) -> Recipe:
+        """Read the recipe with what is changed for all networks, and with ``more``."""
         path = find_recipe(self.recipe_name)
-        changes = [f"data.source={json.dumps(self.source)}", "tensorboard=false", *self.overrides, *subject.overrides]
+        changes = [f"data.source={json.dumps(self.source)}", "tensorboard=false", *self.overrides, *more]
         values = read_values(path, changes)
-        values["name"] = f"{subject.key}-{slug(self.source)}"
-        values["augmentation"]["crop_hw"] = self._crop_hw(values["augmentation"]["crop_hw"])
-        if subject.init_from is not None:
-            values["init_from"] = str(subject.init_from.resolve())
-        if epochs is not None:
-            schedule = values.setdefault("schedule", {})
-            total = epochs * self._steps(parse_recipe(values, str(path)))
-            schedule["warmup_steps"] = min(schedule.get("warmup_steps", 0), total // 10)
-            values |= {"epochs": epochs, "validate_every": min(epochs, values.get("validate_every", 1) * 10)}
-        return parse_recipe(values, str(path))
+        if init_from is not None:
+            values["init_from"] = str(init_from.resolve())
+        return parse_recipe(values, str(path) + "".join(f" with {override}" for override in self.overrides))
 
-    def _crop_hw(self, crop_hw: Sequence[int]) -> list[int]:
-        """Shrink the recipe's crop to the data's images where they are smaller: their void would cost time."""
-        height, width = open_data(self.source, "val")[0].image.shape[:2]
-        return [
+    def _recipe(self, subject: Subject) -> Recipe:
+        """Give the recipe of a subject, of all its epochs, its crop no larger than the data's images.
+
+        Around smaller images there would be void, which costs time.
+        """
+        recipe = self._as_written(subject.overrides, subject.init_from)
+        sides = self.open_validation()[0].image.shape[:2]
+        crop_hw = tuple(
             min(crop, -(-side // CROP_MULTIPLE) * CROP_MULTIPLE)
-            for crop, side in zip(crop_hw, (height, width), strict=True)
-        ]
+            for crop, side in zip(recipe.augmentation.crop_hw, sides, strict=True)
+        )
+        cropped = recipe.augmentation.model_copy(update={"crop_hw": crop_hw})
+        return recipe.model_copy(update={"name": f"{subject.key}-{slug(self.source)}", "augmentation": cropped})
 
-    def _steps(self, recipe: Recipe) -> int:
-        """Give the steps of an epoch."""
-        samples = sum(len(source.data) * source.repeat for source in open_training_data(recipe.data))
-        return max(1, samples // recipe.batch_size)
-
-    def _budget(self, subject: Subject, folder: RunFolder, recipe: Recipe) -> Budget:
-        """Take the budget that a run was begun with, or make one; one of more minutes goes on by the same pace."""
+    def _budget(self, subject: Subject, folder: RunFolder, recipe: Recipe, steps: int) -> Budget:
+        """Make a run's budget, by the pace that was measured when it was begun. A shorter one is refused."""
         minutes = None if self.minutes is None else self.minutes * subject.share
-        known = _read_budget(folder.root / BUDGET)
-        if known is not None and known.minutes == minutes:
-            return known
-        if known is not None and (known.minutes is None or (minutes is not None and minutes < known.minutes)):
-            had = "the whole recipe" if known.minutes is None else f"{known.minutes:g} minutes"
-            raise RunError(f"{folder.root}: was trained for {had}; give that --budget, more, or another --runs")
+        known = read_budget(folder) if self.has_begun(subject) else None
+        if known is not None and minutes is not None:
+            if known.minutes is None:
+                raise RunError(f"{folder.root}: was begun without --budget; leave it out, or give another --runs")
+            if minutes < known.minutes:
+                had = f"--budget {known.minutes / subject.share:g}"
+                raise RunError(f"{folder.root}: was begun with {had}; give that or more, or another --runs")
         if minutes is None:
-            budget = Budget(None, None, recipe.epochs, recipe.epochs)
-        else:
-            step_s = known.step_s if known is not None and known.step_s else self._measure_step_s(recipe)
-            epoch_minutes = step_s * self._steps(recipe) / 60
-            fits = 0 if epoch_minutes > MOST_OVER * minutes else max(1, int(minutes / epoch_minutes))
-            budget = Budget(minutes, step_s, min(fits, recipe.epochs), recipe.epochs)
-        folder.root.mkdir(parents=True, exist_ok=True)
-        write_json(folder.root / BUDGET, asdict(budget))
-        return budget
+            return share_of_recipe(subject.share, recipe.epochs)
+        step_s = known.step_s if known is not None and known.step_s else self._measure_step_s(recipe)
+        return fit_budget(minutes, step_s, steps, recipe.epochs)
 
     def _measure_step_s(self, recipe: Recipe) -> float:
         validation = open_validation_data(recipe.data)
-        size_hw = validation[0].image.shape[:2]
-        split = noise_split(validation.labels, (size_hw[0], size_hw[1]), recipe.batch_size)
-        nameless = recipe.loss.model_copy(update={"class_weights": None, "distillation": None})
-        warm = recipe.schedule.model_copy(update={"warmup_steps": 0})
+        height, width = validation[0].image.shape[:2]
+        split = noise_split(validation.labels, (height, width), recipe.batch_size)
+        # Neither the warm-up nor where the weights start changes the pace.
+        schedule = recipe.schedule.model_copy(update={"warmup_steps": 0})
         self.display.console.print(f"timing a step of {recipe.name}")
-        plain = recipe.model_copy(update={"loss": nameless, "schedule": warm, "init_from": None})
-        return measure_step_s(plain, split, self.device)
+        return measure_step_s(recipe.model_copy(update={"schedule": schedule, "init_from": None}), split, self.device)
 
     def _run(self, plan: Recipe, folder: RunFolder) -> None:
         resume = bool(folder.state_files())
-        if resume:
-            _require_same_network(folder, plan)
         check_run_folder(folder.root, resume=resume, overwrite=not resume)
         self.display.console.print(f"training {plan.name} for {plan.epochs} epochs")
         result = train_in_folder(
-            plan,
-            folder,
-            self.device,
-            self.display,
-            command=self.command,
-            resume=resume,
-            overwrite=not resume,
+            plan, folder, self.device, self.display, command=self.command, resume=resume, overwrite=not resume
         )
         if result.stopped_by is not None:
             raise Stopped(result.stopped_by)
@@ -213,51 +220,67 @@ class Trainings:
 def slug(source: str) -> str:
     """Make a file name of a data source: its kind, and what tells two of a kind apart."""
     kind, _, root = source.partition(":")
-    rest = re.sub(r"[^A-Za-z0-9]+", "-", Path(root).name).strip("-").lower()
+    rest = plain_name(Path(root).name) or plain_name(Path(root).resolve().name)
     return kind if rest in {"", kind} else f"{kind}-{rest}"
 
 
 def trained_for(trained: Sequence[Trained]) -> str:
-    """Say what trainings were given, in one sentence for a table's notes."""
+    """Say what trainings were given, for a table's notes."""
     budgets = [one.budget for one in trained if one.budget is not None]
     if not budgets or budgets[0].minutes is None:
         return "Each network was trained for the recipe's epochs."
-    minutes = f"{budgets[0].minutes:g} minutes"
-    return f"Each network was trained for {minutes}, validation not counted: as many whole epochs as fit."
+    return (
+        f"Each network was given {budgets[0].minutes:g} minutes: as many whole epochs as fit by the pace of its first "
+        f"steps, at least one and at most the recipe's {budgets[0].recipe_epochs}; validation was not counted."
+    )
 
 
-def _read_budget(path: Path) -> Budget | None:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Budget(**values)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        raise ContextNetError.at(path, f"cannot be read: {error}", "remove the run's folder") from None
+def plain_name(text: str) -> str:
+    """Make a file name of a text: lower-case letters and digits of ASCII, hyphens for what is between them."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()
+
+
+def _steps(recipe: Recipe) -> int:
+    """Give the steps of an epoch."""
+    samples = sum(len(source.data) * source.repeat for source in open_training_data(recipe.data))
+    return max(1, samples // recipe.batch_size)
+
+
+def _plan(recipe: Recipe, budget: Budget, steps: int) -> Recipe:
+    """Cut a recipe to its budget: the epochs, and a warm-up of a tenth of them at most."""
+    warmup_steps = min(recipe.schedule.warmup_steps, budget.epochs * steps // 10)
+    every = recipe.validate_every * (1 if budget.minutes is None else FEWER_VALIDATIONS)
+    return recipe.model_copy(
+        update={
+            "epochs": budget.epochs,
+            "schedule": recipe.schedule.model_copy(update={"warmup_steps": warmup_steps}),
+            "validate_every": min(budget.epochs, every),
+        }
+    )
+
+
+def _why_not(budget: Budget, steps: int) -> str:
+    assert budget.step_s is not None, "an epoch that takes too long was measured"
+    if math.isinf(budget.step_s):
+        return "not trained: a batch does not fit into memory here"
+    epoch_minutes = budget.step_s * steps / 60
+    return f"not trained: one epoch takes {epoch_minutes:.1f} minutes here, and there were {budget.minutes:.3g}"
 
 
 def _has_ended(folder: RunFolder, plan: Recipe) -> bool:
-    """Tell whether a run has come to the end of this very plan."""
-    if not (folder.best_weights.is_file() and folder.last_weights.is_file() and folder.recipe.is_file()):
+    """Tell whether a run of the same training has come to the end of this plan."""
+    if not all(path.is_file() for path in (folder.best_weights, folder.last_weights, folder.scores)):
         return False
-    _require_same_network(folder, plan)
     training = read_weights(folder.last_weights).training
     return bool(training.get("epochs") == training.get("of_epochs") == plan.epochs)
 
 
-def _require_same_network(folder: RunFolder, plan: Recipe) -> None:
+def _require_same_training(folder: RunFolder, recipe: Recipe) -> None:
     """Raise ``RunError`` where a run's folder holds the training of something else."""
     stored = read_recipe(folder.recipe)
-    for key in ("network", "data", "augmentation", "loss", "optimizer", "batch_size", "seed", "init_from"):
-        if getattr(stored, key) != getattr(plan, key):
+    # The warm-up follows from the epochs.
+    schedule = stored.schedule.model_copy(update={"warmup_steps": recipe.schedule.warmup_steps})
+    stored = stored.model_copy(update={"schedule": schedule})
+    for key in Recipe.model_fields:
+        if key not in MAY_DIFFER and getattr(stored, key) != getattr(recipe, key):
             raise RunError(f"{folder.root}: holds a run with another '{key}'; give another --runs, or remove it")
-
-
-def _minutes_trained(folder: RunFolder) -> float | None:
-    """Add up the minutes of a run's epochs, as its log has them."""
-    seconds = 0.0
-    for line in folder.log.read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
-        if event.get("event") == "epoch":
-            seconds = max(seconds, float(event["seconds"]))
-    return round(seconds / 60, 1) if seconds else None

@@ -35,6 +35,33 @@ def test_scores_move_with_the_picture(cells: tuple[int, int]) -> None:
     np.testing.assert_allclose(found[INNER], expected[INNER], rtol=0.05, atol=0.15)
 
 
+@pytest.mark.parametrize(("side", "cells"), [(1, (3, -4)), (2, (2, 3)), (4, (0, 2)), (4, (1, -3))])
+def test_scores_of_finer_cells_move_with_the_picture(side: int, cells: tuple[int, int]) -> None:
+    """As above, where a score spans fewer pixels: the shift is as many cells, so fewer pixels."""
+    size_hw = (128, 192)
+    cells_hw = (size_hw[0] // side, size_hw[1] // side)
+    rows, columns = np.mgrid[: cells_hw[0], : cells_hw[1]]
+    before = np.stack([rows, columns]).astype(np.float32)
+    smoother = AlongMotion(0.5, side)
+    np.testing.assert_array_equal(smoother.smooth(before, picture(size_hw, 2)), before)
+    found = smoother.smooth(np.zeros_like(before), picture(size_hw, 2, (side * cells[0], side * cells[1])))
+    expected = 0.5 * (before + np.array(cells, np.float32)[:, None, None])
+    edge_y, edge_x = cells_hw[0] // 5, cells_hw[1] // 5
+    error = np.abs(found - expected)[:, edge_y:-edge_y, edge_x:-edge_x]
+    assert error.mean() < 0.05
+    assert error.max() < 0.25
+
+
+@pytest.mark.parametrize("side", [1, 4])
+def test_finer_cells_of_images_that_are_padded(side: int) -> None:
+    scores = np.ones((2, 40 // side, 56 // side), np.float32)
+    smoother = AlongMotion(side=side)
+    for _ in range(2):
+        np.testing.assert_allclose(smoother.smooth(scores, picture((37, 53), 7)), scores, atol=1e-5)
+    with pytest.raises(ValueError, match=rf"cells of {side}×{side}"):
+        smoother.smooth(scores, picture((41, 53), 7))
+
+
 def test_what_the_motion_does_not_explain_is_left_as_it_is() -> None:
     """A cut: black becomes white. 255 levels leave 1 / (1 + (255 / 12)²) = 0.22 % of the weight."""
     smoother, first, second = AlongMotion(0.5), random_scores(3), random_scores(4)

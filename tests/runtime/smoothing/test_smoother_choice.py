@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from contextnet.errors import ContextNetError
@@ -20,6 +21,20 @@ def test_smoothers_by_name(name: str, kind: type) -> None:
 def test_every_call_makes_another() -> None:
     assert list(SMOOTHERS) == ["none", "exponential", "motion"]
     assert open_smoother("motion") is not open_smoother("motion")
+
+
+@pytest.mark.parametrize(("side", "least"), [(1, 1), (4, 4), (8, 8)])
+@pytest.mark.parametrize("name", ["none", "exponential", "motion"])
+def test_a_smoother_is_for_cells_of_the_side_that_is_given(name: str, side: int, least: int) -> None:
+    smoother = open_smoother(name, side)
+    assert type(smoother) is type(open_smoother(name))
+    if smoother is None:
+        return
+    scores = np.zeros((2, 3, 5), np.float32)
+    assert smoother.smooth(scores, np.zeros((3 * side, 5 * side, 3), np.uint8)).shape == scores.shape
+    if name == "motion":
+        with pytest.raises(ValueError, match=f"cells of {least}×{least}"):
+            smoother.smooth(scores, np.zeros((3 * side + 1, 5 * side, 3), np.uint8))
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

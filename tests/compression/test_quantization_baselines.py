@@ -1,0 +1,67 @@
+"""INT8 of compared networks: every convolution quantized, transposed ones too, and a file that engines compute alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from contextnet.compression.quantization import Quantized, quantize
+from contextnet.export.deployment import model_of
+from contextnet.export.network_graph import network_graph
+from contextnet.runtime.engines.openvino import open_engine
+from contextnet.runtime.onnx_file import read_onnx_file, write_onnx_file
+from contextnet.runtime.onnx_vocabulary import OPERATORS
+from lively_baselines import lively_baseline, lively_baseline_weights
+from lively_networks import patches
+
+CALIBRATION = [patches((96, 128), seed) for seed in range(10, 13)]
+
+
+class Content:
+    """A judge whom every network pleases."""
+
+    measure = "figure"
+    choosing, accepting = (0,), (0,)
+
+    def __call__(self, network: onnx.ModelProto, images: Sequence[int]) -> tuple[float, list[float]]:
+        return 1.0, [1.0] * len(images)
+
+
+def quantized(name: str) -> Quantized:
+    network = lively_baseline(name)
+    return quantize(network_graph(network), CALIBRATION, network.spec.size_multiple, Content(), max_drop=0.01)
+
+
+@pytest.mark.parametrize(("name", "correlation"), [("fast-scnn", 0.9), ("erfnet", 0.75)])
+def test_an_int8_file_scores_like_its_source_in_every_engine(tmp_path: Path, name: str, correlation: float) -> None:
+    """Untrained networks make roundings grow: what is compared is how scores go together, not their labels."""
+    result, network = quantized(name), lively_baseline(name)
+    assert result.kept_in_float == ()
+    write_onnx_file(tmp_path / "m.onnx", model_of(lively_baseline_weights(name), result.network, "int8"))
+    file = read_onnx_file(tmp_path / "m.onnx")
+    assert {node.op_type for node in file.graph.graph.node} <= OPERATORS
+    parameters = sum(p.numel() for p in network.parameters())
+    assert (tmp_path / "m.onnx").stat().st_size < 2 * parameters, "in float32 it is four bytes each"
+    image = CALIBRATION[0][None]
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(image).permute(0, 3, 1, 2)).scores.numpy()
+    session = onnxruntime.InferenceSession(file.graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    opened = open_engine(file, precision="fp32")
+    assert (opened.info.precision, opened.info.stride) == ("int8+fp32", network.spec.output_stride)
+    for scores in (session.run(["scores"], {"image": image})[0], opened.submit(image).scores()):
+        assert scores.shape == expected.shape
+        assert np.corrcoef(scores.ravel(), expected.ravel())[0, 1] > correlation
+    opened.close()
+
+
+def test_transposed_convolutions_in_float_are_told() -> None:
+    from contextnet.compression.quantization import _unquantized_layers
+
+    layers = _unquantized_layers(network_graph(lively_baseline("erfnet")))
+    assert {"traced.decoder_0_conv", "traced.decoder_3_conv", "traced.classifier"} < set(layers)
