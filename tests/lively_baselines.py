@@ -42,7 +42,7 @@ def lively_baseline(name: str, num_classes: int = CLASSES) -> Baseline:
         scale = network(images).scores.std()
         for path, parameter in network.named_parameters():
             if "classifier" in path.split("."):
-                parameter /= scale
+                parameter.div_(scale)
     return network
 
 

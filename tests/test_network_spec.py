@@ -30,7 +30,7 @@ KNOWN = "segnet, enet, icnet, erfnet, pspnet, deeplab-v2, fast-scnn, dabnet"
 
 def test_names() -> None:
     assert ", ".join(BASELINES) == KNOWN
-    assert NETWORKS == (*VARIANTS, *BASELINES)
+    assert (*VARIANTS, *BASELINES) == NETWORKS
 
 
 # JSON.
@@ -122,7 +122,7 @@ def test_the_last_values_that_are_possible(change: Mapping[str, Any], expected: 
 
 @pytest.mark.parametrize("values", [[], "enet", None, 3, {}, {"name": "enet", "num_classes": 11}])
 def test_what_has_no_kind_is_read_as_a_contextnet(values: Any) -> None:
-    with pytest.raises(WeightsError, match="^network description: '"):
+    with pytest.raises(WeightsError, match=r"^network description: '"):
         spec_from_json(values)
 
 

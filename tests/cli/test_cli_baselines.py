@@ -51,7 +51,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "folded", "layers"), [("segnet", 29_446_035, 29_438_099, 26), ("icnet", 6_699_987, 6_685_715, 64)]
+    ("name", "parameters", "folded", "layers"),
+    [("segnet", 29_446_035, 29_438_099, 26), ("icnet", 6_699_987, 6_685_715, 64)],
 )
 def test_info_as_json(shell: Shell, name: str, parameters: int, folded: int, layers: int) -> None:
     code, out, err = shell("info", name, "--size", "64x96", "--json")
@@ -136,7 +137,10 @@ def test_a_network_is_evaluated_plainly_and_at_several_scales(
 ) -> None:
     write_drives(tmp_path, "val", drives_for("val", 1, (64, 128), 1))
     data, network = open_data(f"cityscapes:{tmp_path}", "val"), NetworkPredictor(read_weights(files["enet"]).build())
-    for words, predictor in (((), network), (("--scales", "0.5,1", "--flip"), MultiScalePredictor(network, (0.5, 1.0), flip=True))):
+    for words, predictor in (
+        ((), network),
+        (("--scales", "0.5,1", "--flip"), MultiScalePredictor(network, (0.5, 1.0), flip=True)),
+    ):
         code, out, err = shell("evaluate", str(files["enet"]), f"cityscapes:{tmp_path}", "--json", "-", *words)
         assert code == 0, err
         assert json.loads(out)["confusion"] == evaluate(predictor, data).scores.confusion.tolist()

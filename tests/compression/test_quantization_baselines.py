@@ -1,4 +1,4 @@
-"""INT8 of compared networks: every convolution quantized, transposed ones too, and a file that engines compute alike."""
+"""INT8 of compared networks: every convolution quantized, transposed ones too, and files that engines compute."""
 
 from __future__ import annotations
 

@@ -70,9 +70,7 @@ def test_every_engine_computes_what_pytorch_does(name: str, engine: str) -> None
         with torch.inference_mode():
             scores, full = network(planes(images)).scores.numpy(), network.full_size_scores(planes(images))
         expected = full.argmax(dim=1).numpy()
-        fixed = OnnxFile(
-            fix_size(model(name).graph, size_hw, network.spec.size_multiple, stride), model(name).metadata
-        )
+        fixed = OnnxFile(fix_size(model(name).graph, size_hw, network.spec.size_multiple, stride), model(name).metadata)
         for file in (model(name), fixed) if size_hw == (37, 53) else (model(name),):
             opened = ENGINES[engine](file, precision="fp32")
             assert opened.info.stride == stride

@@ -160,9 +160,9 @@ def test_rates_without_the_papers_say_nothing_of_them() -> None:
 
 @pytest.mark.parametrize("name", ["ensemble", "pruning"])
 def test_ensemble_and_pruning_stand_beside_the_paper(name: str) -> None:
-    rows = (_here("cn14-x2", miou=64.44), _here("cn14", miou=63), _paper("cn14", miou=64.2))
+    rows = (_here("cn14-x2", miou=64.44), _here("cn14", miou=63), _paper("cn14", miou=0.0))
     drawing = _drawn(_table(name, (Column("width", "width"), MIOU), *rows))
-    assert _panels(drawing) == [(["cn14-x2", "cn14"], ["64.4", "–", "63.0", "64.2"])]
+    assert _panels(drawing) == [(["cn14-x2", "cn14"], ["64.4", "–", "63.0", "0.0"])]
     assert f"Cityscapes' {'test' if name == 'pruning' else 'validation'} images" in _told(drawing)
 
 
@@ -182,6 +182,8 @@ def test_the_block_is_drawn_with_the_way_around_it() -> None:
     last_box = drawing.findall(f"{SVG}rect")[-1]
     bottom = float(last_box.attrib["y"]) + float(last_box.attrib["height"])
     assert float(plus.attrib["cy"]) - float(plus.attrib["r"]) == bottom + 20, "an arrow's length below the last box"
+    output = next(text for text in placed_texts(drawing) if text.text == "h/s × w/s × c'")
+    assert output.foot == float(plus.attrib["cy"]) + 11 + 20 + 2 + 11, "behind the sum, an arrow and a gap"
     assert (plus.attrib["cx"], float(last_box.attrib["x"]) + float(last_box.attrib["width"])) == ("190", 300)
 
 

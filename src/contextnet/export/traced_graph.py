@@ -140,7 +140,7 @@ def _pooling(operator_name: str) -> _Write:
 
 
 def _window(module: Any) -> tuple[tuple[str, Any], ...]:
-    usual = {"ceil_mode": False, "dilation": 1, "return_indices": False}
+    usual: dict[str, Any] = {"ceil_mode": False, "dilation": 1, "return_indices": False}
     usual |= {"count_include_pad": True, "divisor_override": None}
     if any(getattr(module, option, value) != value for option, value in usual.items()):
         raise ExportError(f"{module}: only plain pooling has a form in the model file")

@@ -26,7 +26,8 @@ OPTIONS = PruneOptions(timing=Timing((32, 64), precision="fp32", threads=1))
         pytest.param(lambda weights: width_of(weights.spec), id="width"),
         *(
             pytest.param(
-                lambda weights, unit=unit: prune_weights(weights, Target(unit, 0.5), "small", OPTIONS), id=f"prune {unit}"
+                lambda weights, unit=unit: prune_weights(weights, Target(unit, 0.5), "small", OPTIONS),
+                id=f"prune {unit}",
             )
             for unit in ("width", "params", "macs", "latency_ms")
         ),

@@ -21,7 +21,7 @@ class Smoother(Protocol):
     def smooth(self, scores_CHW: NDArray[np.float32], image_HW3: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Give steadier scores of the next frame, of the same shape; neither these nor those given may change later.
 
-        ``scores_CHW`` holds finite scores at 1/8 of the image, which may be padded at its bottom and right;
+        ``scores_CHW`` holds finite scores of the image's cells, which may be padded at its bottom and right;
         ``image_HW3`` is RGB without the padding.
         """
         ...

@@ -31,9 +31,8 @@ class SegmentationLoss:
 
     ``stride`` is how many pixels a cell spans each way. The auxiliary scores are raised to the cells and compared with
     the labels at their centres: at the context branch's stride of 32 a full-resolution comparison would cost more than
-    the branch itself. Lovász-softmax
-    and Dice compare the main scores there, before they are raised: Lovász-softmax sorts, and sorting every pixel takes
-    ten times as long as the rest of the loss.
+    the branch itself. Lovász-softmax and Dice compare the main scores there, before they are raised: Lovász-softmax
+    sorts, and sorting every pixel takes ten times as long as the rest of the loss.
     """
 
     auxiliary_weight: float = 0.4
