@@ -199,10 +199,12 @@ def test_a_wrong_queue_is_refused_by_name(text: str, complaint: str, tmp_path: P
 def test_overrides_of_the_queue_come_before_those_of_a_training(tmp_path: Path) -> None:
     path = tmp_path / "queue.yaml"
     path.write_text(
-        "overrides: [epochs=3, seed=1]\ntrainings: [{name: a, recipe: r, overrides: [epochs=5]}, {name: b, recipe: r}]\n",
+        "overrides: [epochs=3, seed=1]\n"
+        "trainings: [{name: a, recipe: r, overrides: [epochs=5]}, {name: b, recipe: r}]\n",
         encoding="utf-8",
     )
-    assert [one.overrides for one in plan.read_queue(path)] == [("epochs=3", "seed=1", "epochs=5"), ("epochs=3", "seed=1")]
+    found = {one.name: one.overrides for one in plan.read_queue(path)}
+    assert found == {"a": ("epochs=3", "seed=1", "epochs=5"), "b": ("epochs=3", "seed=1")}
 
 
 def test_an_empty_queue_is_nothing_to_do(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from contextnet.benchmark.turns import Progress
+from contextnet.cli.options import parse_size
 from contextnet.reproduce.paper import TABLE_7_SIZES
 from contextnet.reproduce.speed import measure_speeds
 from contextnet.reproduce.speed_tables import COMPARED, table7
@@ -27,8 +28,11 @@ def measure(sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
     if not torch.cuda.is_available():
         return {"skipped": "no CUDA GPU"}
     choice = EngineChoice("pytorch", "cuda", "fp16")
-    command = "python3 -m scripts.gpu.speed"
-    return {"tables": [table7(measure_speeds(COMPARED, size, choice, _silent), command).to_json() for size in sizes]}
+    tables = []
+    for height, width in sizes:
+        run = measure_speeds(COMPARED, (height, width), choice, _silent)
+        tables.append(table7(run, f"python3 -m scripts.gpu.speed {height}x{width}").to_json())
+    return {"tables": tables}
 
 
 @contextmanager
@@ -37,5 +41,4 @@ def _silent(title: str) -> Iterator[Progress]:
 
 
 if __name__ == "__main__":
-    asked = [tuple(int(side) for side in text.split("x")) for text in sys.argv[1:]]
-    print(json.dumps(measure([(height, width) for height, width in asked] or TABLE_7_SIZES)))  # noqa: T201
+    print(json.dumps(measure([parse_size(text) for text in sys.argv[1:]] or TABLE_7_SIZES)))  # noqa: T201

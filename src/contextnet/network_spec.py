@@ -16,11 +16,16 @@ KIND, BASELINE = "kind", "baseline"
 
 @dataclass(frozen=True)
 class _Grid:
-    """How a baseline lies over the image: ``stride`` of its scores, ``multiple`` that sides are padded to."""
+    """How a baseline lies over the image: ``stride`` of its scores, ``multiple`` that sides are padded to.
+
+    ``has_auxiliary`` tells of a classifier for training in its paper, ``has_pyramid`` of cells that span the whole
+    image and are normalized.
+    """
 
     stride: int
     multiple: int
     has_auxiliary: bool = False
+    has_pyramid: bool = False
 
 
 _BASELINES = {
@@ -28,9 +33,9 @@ _BASELINES = {
     "enet": _Grid(1, 8),
     "icnet": _Grid(4, 32, has_auxiliary=True),
     "erfnet": _Grid(1, 8),
-    "pspnet": _Grid(8, 8, has_auxiliary=True),
+    "pspnet": _Grid(8, 8, has_auxiliary=True, has_pyramid=True),
     "deeplab-v2": _Grid(8, 8),
-    "fast-scnn": _Grid(8, 32, has_auxiliary=True),
+    "fast-scnn": _Grid(8, 32, has_auxiliary=True, has_pyramid=True),
     "dabnet": _Grid(8, 8),
 }
 
@@ -59,6 +64,8 @@ class BaselineSpec:
             raise WeightsError(f"no baseline is called {reprlib.repr(self.name)}; known: {', '.join(BASELINES)}")
         for complaint in complaints_of_head(self.num_classes, self.dropout):
             raise WeightsError(f"network '{self.name}': {complaint}")
+        # Frozen, so that this is the way to leave out what the network cannot have.
+        object.__setattr__(self, "auxiliary", self.auxiliary and _BASELINES[self.name].has_auxiliary)
 
     @property
     def size_multiple(self) -> int:
@@ -73,7 +80,7 @@ class BaselineSpec:
     @property
     def has_pyramid(self) -> bool:
         """Whether cells that span the whole image are among what it normalizes."""
-        return self.name in {"pspnet", "fast-scnn"}
+        return _BASELINES[self.name].has_pyramid
 
     def to_json(self) -> dict[str, Any]:
         """Describe the network as plain JSON values."""
@@ -128,7 +135,7 @@ def named_spec(
         )
     if width != 1 or pyramid_pooling:
         raise ContextNetError(f"'{name}' is built as its paper says; leave out width and pyramid pooling")
-    return BaselineSpec(name, num_classes, auxiliary and _BASELINES[name].has_auxiliary, dropout)
+    return BaselineSpec(name, num_classes, auxiliary, dropout)
 
 
 def require_contextnet(spec: NetworkSpec, work: str) -> ContextNetSpec:

@@ -90,7 +90,7 @@ def test_a_picture_of_before_goes(shell: Shell, tmp_path: Path, monkeypatch: pyt
 
 
 def test_frames_per_second(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("contextnet.reproduce.making.COMPARED", ("cn14", "cn14-160"))
+    monkeypatch.setattr("contextnet.reproduce.targets.COMPARED", ("cn14", "cn14-160"))
     monkeypatch.setattr("contextnet.reproduce.speed.ROUNDS", 1)
     monkeypatch.setattr("contextnet.reproduce.speed.take_turns", functools.partial(take_turns, turn_s=0.01))
     monkeypatch.setattr("contextnet.reproduce.speed.draw_street", lambda size_hw: np.zeros((*size_hw, 3), np.uint8))
@@ -190,7 +190,7 @@ def test_sigterm_outside_of_a_training_ends_it_cleanly(shell: Shell, monkeypatch
         os.kill(os.getpid(), signal.SIGTERM)
         pytest.fail("it goes on")
 
-    monkeypatch.setattr("contextnet.reproduce.making.layer_tables", stop)
+    monkeypatch.setattr("contextnet.reproduce.targets.layer_tables", stop)
     code, out, _ = shell("reproduce", "table1")
     assert (code, out) == (128 + signal.SIGTERM, "")
 
@@ -227,7 +227,7 @@ def test_what_cannot_be_made_is_told_in_a_sentence(
     shell: Shell, tmp_path: Path, words: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("contextnet.reproduce.speed.draw_street", lambda size_hw: np.zeros((*size_hw, 3), np.uint8))
-    monkeypatch.setattr("contextnet.reproduce.making.COMPARED", ("cn14-160",))
+    monkeypatch.setattr("contextnet.reproduce.targets.COMPARED", ("cn14-160",))
     (tmp_path / "page.md").write_text("# My notes\n", encoding="utf-8")
     code, out, err = shell("reproduce", *words)
     assert (code, out) == (2, ""), err

@@ -13,27 +13,31 @@ from torch.nn import functional as F
 
 from contextnet.models.baselines import layers
 from contextnet.models.baselines.catalogue import BASELINES
-from contextnet.models.baselines.dabnet import AsymmetricBottleneck, DABNet, PooledDownsampler
+from contextnet.models.baselines.dabnet import AsymmetricBottleneck, DABNet
 from contextnet.models.baselines.deeplab_v2 import AtrousPyramid, DeepLabV2
-from contextnet.models.baselines.enet import Bottleneck, DownBottleneck, ENet, InitialBlock, UpBottleneck
-from contextnet.models.baselines.erfnet import Downsampler, ERFNet, NonBottleneck1D
+from contextnet.models.baselines.enet import Bottleneck, DownBottleneck, ENet, UpBottleneck
+from contextnet.models.baselines.erfnet import ERFNet, NonBottleneck1D
 from contextnet.models.baselines.fast_scnn import FastSCNN, FeatureFusion, InvertedBottleneck
 from contextnet.models.baselines.icnet import CascadeFusion, ICNet, SummedPyramid
 from contextnet.models.baselines.layers import (
+    AveragePool,
     ChoosingPool,
     Downscale,
     GridAverage,
     PadChannels,
+    PooledDownsampler,
     SpreadGrid,
     Unpool,
     Upscale,
     conv_unit,
     doubling_unit,
+    prelu,
 )
 from contextnet.models.baselines.pspnet import PSPNet
 from contextnet.models.baselines.pyramid_pooling import StackedPyramid
 from contextnet.models.baselines.residual import ResidualBottleneck
 from contextnet.models.folding import fold_batch_norm
+from contextnet.network_spec import BaselineSpec
 
 NAMES = tuple(BASELINES)
 WITH_AUXILIARY = ("icnet", "pspnet", "fast-scnn")
@@ -154,7 +158,7 @@ def test_the_auxiliary_head_is_all_that_auxiliary_adds(name: str, added: int) ->
     names = {n for n, _ in with_head.named_parameters()} - {n for n, _ in without.named_parameters()}
     assert _count(with_head) - _count(without) == added
     assert all(n.startswith("auxiliary.") for n in names)
-    assert ("auxiliary.classifier.weight" in names) == bool(added) == BASELINES[name].has_auxiliary
+    assert ("auxiliary.classifier.weight" in names) == bool(added) == BaselineSpec(name, 19, auxiliary=True).auxiliary
 
 
 # Shapes.
@@ -176,8 +180,8 @@ def test_the_auxiliary_head_is_all_that_auxiliary_adds(name: str, added: int) ->
 def test_scores_lie_over_the_image_at_the_networks_own_stride(
     name: str, multiple: int, stride: int, auxiliary_stride: int | None
 ) -> None:
-    kind = BASELINES[name]
-    assert (kind.size_multiple, kind.output_stride) == (multiple, stride)
+    spec = BaselineSpec(name, 5)
+    assert (spec.size_multiple, spec.output_stride) == (multiple, stride)
     network = _outline(name, 5)
     for rows, columns in ((1, 1), (3, 2)):
         height, width = rows * multiple, columns * multiple
@@ -280,7 +284,7 @@ def test_folding_keeps_the_scores_and_leaves_only_norms_without_convolution(name
 
 
 _LEAVES = (
-    *(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU, nn.PReLU, nn.MaxPool2d, nn.AvgPool2d),
+    *(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU, nn.PReLU, nn.MaxPool2d, AveragePool),
     *(nn.Dropout, nn.Dropout2d, nn.Identity),
     *(Upscale, Downscale, GridAverage, SpreadGrid, ChoosingPool, Unpool, PadChannels),
 )
@@ -588,7 +592,7 @@ def test_an_upsampling_bottleneck_unpools_the_projected_input() -> None:
     assert out.flatten(2)[0].tolist() == [[0, 0, 5, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
 
 
-@pytest.mark.parametrize("block", [InitialBlock(), Downsampler(3, 16), PooledDownsampler(3, 16)])
+@pytest.mark.parametrize("block", [PooledDownsampler(3, 16), PooledDownsampler(3, 16, activation=prelu)])
 def test_parallel_downsampling_stacks_convolution_and_pooling(block: nn.Module) -> None:
     nn.init.zeros_(block.get_submodule("learned.conv").weight)
     block.get_submodule("pooled.norm").eps = 0.0
@@ -603,7 +607,7 @@ def test_erfnet_has_the_blocks_of_table_i() -> None:
     assert [b.second_column.conv.dilation for b in blocks] == [(1, 1)] * 5 + [(d, 1) for d in (2, 4, 8, 16)] * 2
     assert [b.first_row.conv.dilation for b in blocks] == [(1, 1)] * 13
     assert [b.dropout.p for b in blocks] == [0.03] * 5 + [0.3] * 8
-    assert [d.learned.conv.out_channels for d in _of(network.encoder, Downsampler)] == [13, 48, 64]
+    assert [d.learned.conv.out_channels for d in _of(network.encoder, PooledDownsampler)] == [13, 48, 64]
     decoder = [(type(m), m.conv.out_channels if isinstance(m, nn.Sequential) else None) for m in network.decoder]
     block = (NonBottleneck1D, None)
     assert decoder == [(nn.Sequential, 64), block, block, (nn.Sequential, 16), block, block]

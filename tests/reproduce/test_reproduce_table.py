@@ -47,7 +47,7 @@ MARKDOWN = """\
 - Methods with \\* and \\* are others'.
 - See `a*b`.
 
-Made with:
+Product with:
 
     contextnet reproduce
       table4

@@ -19,20 +19,28 @@ from contextnet.spec import ContextNetSpec
 
 
 def info(
-    name: Annotated[str, Argument(help="A variant (cn14, cn12, cn18, cn124, …), a shipped network or a weights file.")],
+    name: Annotated[
+        str,
+        Argument(help=f"A network by its name ({', '.join(NETWORKS)}), a shipped network or a weights file."),
+    ],
     size: Annotated[str, Option(help="Image size, HEIGHTxWIDTH.")] = "1024x2048",
-    classes: Annotated[int, Option(help="Number of classes of a variant.")] = 19,
-    width: Annotated[float, Option(help="Width multiplier of a variant.")] = 1.0,
-    pyramid_pooling: Annotated[bool, Option("--pyramid-pooling", help="Add pyramid pooling to a variant.")] = False,
+    classes: Annotated[int, Option(help="Number of classes of a network by its name.")] = 19,
+    width: Annotated[float, Option(help="Width multiplier of ContextNet's variants.")] = 1.0,
+    pyramid_pooling: Annotated[
+        bool, Option("--pyramid-pooling", help="Add pyramid pooling to a variant of ContextNet.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Print parameters, multiply-adds, activation memory, receptive field and layers."""
+    """Print parameters, multiply-adds, activation memory, layers and, of ContextNet, the receptive field."""
     size_hw = parse_size(size)
     spec: NetworkSpec
     if name in NETWORKS:
         spec = named_spec(name, classes, width=width, pyramid_pooling=pyramid_pooling)
     elif classes != 19 or width != 1 or pyramid_pooling:
-        raise ContextNetError(f"'{name}' is no variant: --classes, --width and --pyramid-pooling change variants only")
+        raise ContextNetError(
+            f"'{name}' is no network's own name ({', '.join(NETWORKS)}), and --classes, --width and --pyramid-pooling "
+            "change those only; leave them out"
+        )
     else:
         spec = _spec_of_weights(name)
     facts = describe(spec, size_hw)

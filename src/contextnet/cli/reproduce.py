@@ -31,8 +31,8 @@ from contextnet.files import try_to_write
 from contextnet.stop_signals import Stopped, ending_on_sigterm
 
 if TYPE_CHECKING:
-    from contextnet.reproduce.making import Made, Wishes
     from contextnet.reproduce.table import Table
+    from contextnet.reproduce.targets import Product, Request
     from contextnet.runtime.segmenter import EngineChoice
 
 PAPER_SIZES = ("1024x2048", "512x1024", "256x512")
@@ -46,13 +46,13 @@ data, other machines and, but for the layers, other budgets. The command below a
 QUICK = {"table1", "table2", "table3", "table7", "figure2"}
 """What trains nothing, as a rule: Figure 2 does where no shipped network has the data's classes."""
 
-Thing = Literal[
+Target = Literal[
     "table1", "table2", "table3", "table4", "table5", "table6", "table7", "figure2", "ensemble", "pruning", "all"
 ]
 
 
 def reproduce(
-    thing: Annotated[Thing, Argument(metavar="WHAT", help="table1 to table7, figure2, ensemble, pruning or all.")],
+    target: Annotated[Target, Argument(metavar="WHAT", help="table1 to table7, figure2, ensemble, pruning or all.")],
     data: Annotated[
         list[str] | None,
         Option(metavar="KIND:ROOT", help="A data set to train and score on; may be given several times."),
@@ -91,8 +91,8 @@ def reproduce(
 ) -> None:
     """Make a table or a figure of the paper from this project's own runs, the paper's figures beside them."""
     require_torch("reproduce", extra="export")
-    from contextnet.reproduce.making import Workshop
     from contextnet.reproduce.results_page import write_results_page
+    from contextnet.reproduce.targets import Reproducer
     from contextnet.runtime.segmenter import EngineChoice
 
     require_json_target(json_)
@@ -100,12 +100,12 @@ def reproduce(
     on_gpu = device != "cpu"
     named = engine if engine != "auto" else "pytorch" if on_gpu else "openvino"
     choice = EngineChoice(named, device, precision or (None if on_gpu else "fp32"), threads)
-    made: list[Made] = []
+    made: list[Product] = []
     with _stopping():
-        wishes = _wishes(thing, data or [], budget, size or [], image or [], weights, runs, set_ or [], choice)
+        request = _request(target, data or [], budget, size or [], image or [], weights, runs, set_ or [], choice)
         page = _page_beside(output)
         _make_folder(output, page)
-        for one in Workshop(wishes).make(thing):
+        for one in Reproducer(request).make(target):
             _keep(output, one)
             write_results_page(output, page, INTRODUCTION)
             made.append(one)
@@ -118,8 +118,8 @@ def reproduce(
         told.print(f"{page}: all tables that {output} holds")
 
 
-def _wishes(
-    thing: str,
+def _request(
+    target: str,
     data: Sequence[str],
     minutes: float | None,
     sizes: Sequence[str],
@@ -128,11 +128,11 @@ def _wishes(
     runs: Path,
     changes: Sequence[str],
     choice: EngineChoice,
-) -> Wishes:
+) -> Request:
     """Read what is asked for; what cannot be used is said here, before anything is made."""
     import torch
 
-    from contextnet.reproduce.making import Wishes
+    from contextnet.reproduce.targets import Request
     from contextnet.reproduce.trainings import Trainings, slug
     from contextnet.training.session import Display
 
@@ -145,14 +145,14 @@ def _wishes(
     named: dict[str, str] = {}
     for one in trainings:
         one.open_validation()
-        if thing not in QUICK:
+        if target not in QUICK:
             one.require_training_data()
         if (other := named.setdefault(slug(one.source), one.source)) != one.source:
             raise ContextNetError(
                 f"'{other}' and '{one.source}' would both be '{slug(other)}'; give each its own --output and --runs"
             )
     sizes_hw = tuple(parse_size(size) for size in sizes or PAPER_SIZES)
-    return Wishes(trainings, sizes_hw, choice, tuple(images), weights, command, progress_bar)
+    return Request(trainings, sizes_hw, choice, tuple(images), weights, command, progress_bar)
 
 
 @contextmanager
@@ -188,7 +188,7 @@ def _make_folder(folder: Path, page: Path) -> None:
         raise ContextNetError.at(folder, f"cannot be written: {error.strerror}", "give another --output") from None
 
 
-def _keep(folder: Path, made: Made) -> None:
+def _keep(folder: Path, made: Product) -> None:
     """Write a table and its picture; a picture of before goes where there is none now."""
     from contextnet.files import write_text
     from contextnet.reproduce.pictures import picture_of
@@ -204,13 +204,13 @@ def _keep(folder: Path, made: Made) -> None:
         made.figure.write(folder / f"{made.stem}.png")
 
 
-def _values(made: Sequence[Made], folder: Path) -> dict[str, Any]:
+def _values(made: Sequence[Product], folder: Path) -> dict[str, Any]:
     """Give a single table as it is, with its picture's place, or several in a list."""
     tables = [one.table.to_json() | {"picture": _picture(folder, one)} for one in made]
     return tables[0] if len(tables) == 1 else {"tables": tables}
 
 
-def _picture(folder: Path, made: Made) -> str | None:
+def _picture(folder: Path, made: Product) -> str | None:
     places = (folder / f"{made.stem}{suffix}" for suffix in (".png", ".svg"))
     return next((str(place) for place in places if place.is_file()), None)
 

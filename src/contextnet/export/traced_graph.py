@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import fx, nn
 
@@ -18,6 +19,7 @@ from contextnet.export.graph_writer import GraphWriter
 from contextnet.export.layers import resize, upscale
 from contextnet.export.pyramid_graph import average_over_grid
 from contextnet.models.baselines.layers import (
+    AveragePool,
     ChoosingPool,
     Downscale,
     GridAverage,
@@ -45,8 +47,9 @@ def traced_scores(writer: GraphWriter, body: nn.Module, pixels: str, scores: str
     values: dict[fx.Node, Any] = {}
     for node in trace.nodes:
         if node.op == "placeholder":
-            planes = writer.node("Transpose", [pixels], f"{pixels}.planes", perm=[0, 3, 1, 2])
-            values[node] = writer.node("Mul", [planes, writer.weights("input.scale", INPUT_SCALE)], "normalized")
+            # Before the planes are parted: behind it, engines rearrange the whole image twice.
+            scaled = writer.node("Mul", [pixels, writer.weights("input.scale", INPUT_SCALE)], "normalized")
+            values[node] = writer.node("Transpose", [scaled], "normalized.planes", perm=[0, 3, 1, 2])
         elif node.op == "output":
             result = fx.node.map_arg(node.args[0], values.__getitem__)
             writer.node("Identity", [result[0]], scores)
@@ -103,17 +106,29 @@ def _convolution(writer: GraphWriter, module: Any, arguments: Sequence[Any], nam
 
 
 def _batch_norm(writer: GraphWriter, module: nn.BatchNorm2d, arguments: Sequence[Any], name: str) -> Value:
-    """Write a batch norm that no convolution stands before as a product and a sum."""
+    """Write a batch norm that no convolution stands before as a depth-wise one of 1×1, which engines join to others."""
     assert module.running_mean is not None, "statistics are kept"
     assert module.running_var is not None, "statistics are kept"
     scale = module.weight.detach() / torch.sqrt(module.running_var + module.eps)
     shift = module.bias.detach() - module.running_mean * scale
-    weights = [writer.weights(f"{name}.{part}", values.numpy()[:, None, None]) for part, values in _pair(scale, shift)]
-    return writer.node("Add", [writer.node("Mul", [arguments[0], weights[0]], f"{name}.scaled"), weights[1]], name)
+    weight = writer.weights(f"{name}.weight", scale.numpy()[:, None, None, None])
+    inputs = [arguments[0], weight, writer.weights(f"{name}.bias", shift.numpy())]
+    return writer.node("Conv", inputs, name, kernel_shape=[1, 1], group=module.num_features)
 
 
-def _pair(scale: torch.Tensor, shift: torch.Tensor) -> tuple[tuple[str, torch.Tensor], ...]:
-    return ("scale", scale), ("shift", shift)
+def _average_pool(writer: GraphWriter, module: AveragePool, arguments: Sequence[Any], name: str) -> Value:
+    """Write an average over windows, the zeros around the map counted, as a depth-wise convolution."""
+    side = module.kernel
+    weight = np.full((module.width, 1, side, side), 1 / side**2, np.float32)
+    return writer.node(
+        "Conv",
+        [arguments[0], writer.weights(f"{name}.weight", weight)],
+        name,
+        kernel_shape=[side, side],
+        strides=[module.stride, module.stride],
+        pads=[side // 2] * 4,
+        group=module.width,
+    )
 
 
 def _prelu(writer: GraphWriter, module: nn.PReLU, arguments: Sequence[Any], name: str) -> Value:
@@ -126,25 +141,15 @@ def _relu6(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str
     return writer.node("Clip", [arguments[0], *limits], name)
 
 
-def _pooling(operator_name: str) -> _Write:
-    def write(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
-        attributes: dict[str, Any] = {"count_include_pad": 1} if operator_name == "AveragePool" else {}
-        sides = {key: [value, value] if isinstance(value, int) else list(value) for key, value in _window(module)}
-        pads = [*sides["pads"], *sides["pads"]]
-        kernel, strides = sides["kernel_shape"], sides["strides"]
-        return writer.node(
-            operator_name, [arguments[0]], name, kernel_shape=kernel, strides=strides, pads=pads, **attributes
-        )
-
-    return write
-
-
-def _window(module: Any) -> tuple[tuple[str, Any], ...]:
+def _max_pool(writer: GraphWriter, module: nn.MaxPool2d, arguments: Sequence[Any], name: str) -> Value:
     usual: dict[str, Any] = {"ceil_mode": False, "dilation": 1, "return_indices": False}
-    usual |= {"count_include_pad": True, "divisor_override": None}
-    if any(getattr(module, option, value) != value for option, value in usual.items()):
+    if any(getattr(module, option) != value for option, value in usual.items()):
         raise ExportError(f"{module}: only plain pooling has a form in the model file")
-    return ("kernel_shape", module.kernel_size), ("strides", module.stride), ("pads", module.padding)
+    kernel, strides, pads = (
+        [value, value] if isinstance(value, int) else list(value)
+        for value in (module.kernel_size, module.stride, module.padding)
+    )
+    return writer.node("MaxPool", [arguments[0]], name, kernel_shape=kernel, strides=strides, pads=[*pads, *pads])
 
 
 def _choosing_pool(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
@@ -218,8 +223,8 @@ _LAYERS: dict[type[nn.Module], _Write] = {
     nn.ReLU: lambda writer, module, arguments, name: writer.node("Relu", [arguments[0]], name),
     nn.ReLU6: _relu6,
     nn.PReLU: _prelu,
-    nn.MaxPool2d: _pooling("MaxPool"),
-    nn.AvgPool2d: _pooling("AveragePool"),
+    nn.MaxPool2d: _max_pool,
+    AveragePool: _average_pool,
     nn.Dropout: lambda writer, module, arguments, name: str(arguments[0]),
     nn.Dropout2d: lambda writer, module, arguments, name: str(arguments[0]),
     nn.Identity: lambda writer, module, arguments, name: str(arguments[0]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -19,14 +19,15 @@ MOST_OVER = 2.0
 class Budget:
     """What a run was given: minutes, or None for the whole recipe, and what was measured and made of it.
 
-    ``step_s`` is the seconds of a step, None without minutes; ``epochs`` are trained, of ``recipe_epochs``. No epochs
-    mean that the network is not trained: one takes too long.
+    ``step_s`` is the seconds of a step, None without minutes; ``epochs`` are trained, of ``recipe_epochs``; ``machine``
+    is where, in words. No epochs mean that the network is not trained: one takes too long.
     """
 
     minutes: float | None
     step_s: float | None
     epochs: int
     recipe_epochs: int
+    machine: str = field(default="", compare=False)
 
 
 def fit_budget(minutes: float, step_s: float, steps: int, recipe_epochs: int) -> Budget:

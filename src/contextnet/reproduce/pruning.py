@@ -78,7 +78,7 @@ def pruning_table(results: tuple[Result, ...], facts: Mapping[str, Any]) -> Tabl
         Column("miou", "mIoU, %"),
         Column("parameters", "parameters"),
         Column("epochs", "epochs"),
-        Column("minutes", "minutes trained"),
+        Column("minutes", "minutes"),
     )
     *steps, direct = results
     widths = [*PRUNING.widths, 1]
@@ -92,9 +92,9 @@ def pruning_table(results: tuple[Result, ...], facts: Mapping[str, Any]) -> Tabl
     rows.append(Row(direct.network, "paper", {"width": 1.0, "miou": PRUNING.before}, "before pruning, test images"))
     rows.append(Row(steps[-1].network, "paper", {"width": 1.0, "miou": PRUNING.after}, "after pruning, test images"))
     notes = (
-        f"mIoU on {facts['data']}. Recipe: {facts['recipe']}, on {facts['machine']}. {_given(direct, len(steps) - 1)} "
-        "One run each: a point more or less may be chance.",
-        "Filters with the lowest ℓ1 sums go, in every layer alike. docs/pruning.md has a longer run of the same chain.",
+        f"mIoU on {facts['data']}. Recipe: {facts['recipe']}. {_given(direct, len(steps) - 1)} One run each: a "
+        "point more or less may be chance. Parameters: with this data's classes.",
+        "Filters with the lowest ℓ1 sums go, in every layer alike.",
     )
     title = f"Pruning from twice the feature maps, {facts['data']}"
     return Table("pruning", title, columns, tuple(rows), notes, facts)

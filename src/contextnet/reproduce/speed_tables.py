@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from contextnet.benchmark.machine import Machine, describe_machine
 from contextnet.network_spec import BASELINES
+from contextnet.reproduce.machine_words import machine_words, place_words
 from contextnet.reproduce.paper import TABLE_7, Runtime
 from contextnet.reproduce.speed import Speed, SpeedRun, spread_note
 from contextnet.reproduce.table import Column, Row, Table, Value
@@ -56,17 +56,6 @@ def table7(run: SpeedRun, command: str) -> Table:
     }
     title = f"Table 7: frames per second at {height}×{width}"
     return Table("table7", title, COLUMNS, (*rows, *papers), tuple(notes), facts)
-
-
-def machine_words(machine: Machine | None = None) -> str:
-    """Name the machine in a few words."""
-    found = machine or describe_machine()
-    return f"{found.cores} cores of {found.cpu or 'an unknown processor'}"
-
-
-def place_words(device: str) -> str:
-    """Name what computes in a few words: a GPU by its name, and the machine."""
-    return machine_words() if device == "cpu" else f"{device}, {machine_words()}"
 
 
 def _own_row(speed: Speed, ours: Speed | None) -> Row:

@@ -10,19 +10,20 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from contextnet.benchmark.training_rate import noise_split
 from contextnet.data.sample import SegmentationData
-from contextnet.errors import RecipeError, RunError
+from contextnet.errors import RecipeError, RunError, TrainingError
 from contextnet.models.storage import read_weights
 from contextnet.network_spec import named_spec
 from contextnet.recipes.catalogue import find_recipe
 from contextnet.reporting.history import parse_history
 from contextnet.reproduce.budget import Budget, fit_budget, keep_budget, read_budget, share_of_recipe
+from contextnet.reproduce.machine_words import place_words
 from contextnet.reproduce.pace import measure_step_s
 from contextnet.spec import ContextNetSpec
 from contextnet.stop_signals import Stopped
@@ -141,21 +142,26 @@ class Trainings:
     def train(self, subject: Subject) -> Trained:
         """Train, go on with a training, or take one that has ended as it is.
 
-        Raises ``Stopped`` when a signal ended it, and ``RunError`` where the folder holds a run of more minutes or of
-        another recipe, which is left as it is.
+        One that fails, as by a loss that is not finite, is told of in ``remark``. Raises ``Stopped`` when a signal ended
+        it, and ``RunError`` where the folder holds a run of more minutes or of another recipe, which is left as it is.
         """
         folder = RunFolder(self.folder(subject))
         recipe = self._recipe(subject)
         if self.has_begun(subject):
             _require_same_training(folder, recipe)
         steps = _steps(recipe)
-        budget = self._budget(subject, folder, recipe, steps)
-        if budget.epochs == 0:
-            return Trained(subject, None, budget, None, _why_not(budget, steps))
-        keep_budget(folder, budget)
-        plan = _plan(recipe, budget, steps)
-        if not _has_ended(folder, plan):
-            self._run(plan, folder)
+        try:
+            budget = self._budget(subject, folder, recipe, steps)
+            if budget.epochs == 0:
+                return Trained(subject, None, budget, None, _why_not(budget, steps))
+            plan = _plan(recipe, budget, steps)
+            has_ended = _has_ended(folder, plan)
+            keep_budget(folder, budget if has_ended else self._here(budget))
+            if not has_ended:
+                self._run(plan, folder)
+        except TrainingError as error:
+            return Trained(subject, None, None, None, f"not trained: {error}")
+        budget = read_budget(folder) or budget
         seconds = parse_history(folder.log.read_text(encoding="utf-8")).seconds
         return Trained(subject, folder.best_weights, budget, None if seconds is None else round(seconds / 60, 1))
 
@@ -192,10 +198,17 @@ class Trainings:
             if minutes < known.minutes:
                 had = f"--budget {known.minutes / subject.share:g}"
                 raise RunError(f"{folder.root}: was begun with {had}; give that or more, or another --runs")
+        machine = known.machine if known is not None else ""
         if minutes is None:
-            return share_of_recipe(subject.share, recipe.epochs)
+            return replace(share_of_recipe(subject.share, recipe.epochs), machine=machine)
         step_s = known.step_s if known is not None and known.step_s else self._measure_step_s(recipe)
-        return fit_budget(minutes, step_s, steps, recipe.epochs)
+        return replace(fit_budget(minutes, step_s, steps, recipe.epochs), machine=machine)
+
+    def _here(self, budget: Budget) -> Budget:
+        """Note that a run is trained, or trained on, on this machine."""
+        here = place_words(torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu")
+        machines = [*filter(None, budget.machine.split("; ")), here]
+        return replace(budget, machine="; ".join(dict.fromkeys(machines)))
 
     def _measure_step_s(self, recipe: Recipe) -> float:
         validation = open_validation_data(recipe.data)
@@ -227,10 +240,12 @@ def slug(source: str) -> str:
 def trained_for(trained: Sequence[Trained]) -> str:
     """Say what trainings were given, for a table's notes."""
     budgets = [one.budget for one in trained if one.budget is not None]
+    machines = dict.fromkeys(budget.machine for budget in budgets if budget.machine and budget.epochs)
+    where = f" on {' and on '.join(machines)}" if machines else ""
     if not budgets or budgets[0].minutes is None:
-        return "Each network was trained for the recipe's epochs."
+        return f"Each network was trained for the recipe's epochs{where}."
     return (
-        f"Each network was given {budgets[0].minutes:g} minutes: as many whole epochs as fit by the pace of its first "
+        f"Each network was given {budgets[0].minutes:g} minutes{where}: as many whole epochs as fit by the pace of its first "
         f"steps, at least one and at most the recipe's {budgets[0].recipe_epochs}; validation was not counted."
     )
 

@@ -53,7 +53,8 @@ def label_scores(scores_Chw: Scores, size_hw: tuple[int, int], side: int = OUTPU
     """
     scores_Chw = _checked(scores_Chw, size_hw, side)
     if side == 1:
-        return _leaders(np.ascontiguousarray(scores_Chw[:, : size_hw[0], : size_hw[1]]))
+        image_CHW = scores_Chw[:, : size_hw[0], : size_hw[1]]
+        return np.concatenate([_leaders(np.ascontiguousarray(band)) for band in _bands(image_CHW)])
     leaders = np.pad(_leaders(scores_Chw), 1, mode="edge")
     corner = leaders[:-1, :-1]
     contested = (corner != leaders[:-1, 1:]) | (corner != leaders[1:, :-1]) | (corner != leaders[1:, 1:])
@@ -76,15 +77,21 @@ def confidence_of(scores_Chw: Scores, size_hw: tuple[int, int], side: int = OUTP
     scores_Chw = _checked(scores_Chw, size_hw, side)
     classes, height, width = scores_Chw.shape
     if side == 1:
-        rows_together = max(1, _ENLARGED_SCORES // (classes * width))
-        bands = (scores_Chw[:, top : top + rows_together] for top in range(0, size_hw[0], rows_together))
-        return np.concatenate([_confidence(band.copy()) for band in bands])[: size_hw[0], : size_hw[1]]
+        return np.concatenate([_confidence(band.copy()) for band in _bands(scores_Chw[:, : size_hw[0], : size_hw[1]])])
     blocks = np.empty((height + 1, side, width + 1, side), np.float32)
     together = min(_BLOCKS_TOGETHER, max(1, _ENLARGED_SCORES // (classes * side * side)))
     for rows, columns in _chunks(np.arange((height + 1) * (width + 1)), width + 1, together):
         confidence_PK = _confidence(_corner_weights(side).T @ _corners(scores_Chw, rows, columns))
         blocks[rows, :, columns] = confidence_PK.T.reshape(-1, side, side)
     return _image(blocks, size_hw, side)
+
+
+def _bands(image_CHW: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Cut the scores of pixels into bands of rows that the processor's cache holds."""
+    classes, height, width = image_CHW.shape
+    rows = max(1, _ENLARGED_SCORES // (classes * width))
+    for top in range(0, height, rows):
+        yield image_CHW[:, top : top + rows]
 
 
 def _confidence(scores_C: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -158,7 +165,7 @@ def _winners(contest: _Contest, side: int) -> NDArray[np.uint8]:
 
 
 def _checked(scores_Chw: Scores, size_hw: tuple[int, int], side: int) -> NDArray[np.float32]:
-    """Hold classes, cells and size to fit together, and give the scores as contiguous float32."""
+    """Hold classes, cells and size to fit together, and give the scores as float32, contiguous unless S is 1."""
     classes, height, width = scores_Chw.shape
     if not 1 <= classes < IGNORE_INDEX:
         raise ValueError(f"scores of {classes} classes; 1 to {IGNORE_INDEX - 1} have labels")
@@ -166,7 +173,8 @@ def _checked(scores_Chw: Scores, size_hw: tuple[int, int], side: int) -> NDArray
         raise ValueError(f"cells of {side}×{side} pixels; a side is 1, 2, 4 or 8")
     if not (1 <= size_hw[0] <= side * height and 1 <= size_hw[1] <= side * width):
         raise ValueError(f"an image of {size_hw} from {height}×{width} cells; a cell is {side}×{side} pixels")
-    return np.ascontiguousarray(scores_Chw, np.float32)
+    # Where every pixel has its own, they are put in order band by band.
+    return np.asarray(scores_Chw, np.float32, order=None if side == 1 else "C")
 
 
 def _leaders(scores_Chw: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -6,13 +6,17 @@ classes it has 756,643 parameters; the paper has 0.76 M.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import conv_unit, dilated_depthwise, norm_unit, prelu
+from contextnet.models.baselines.layers import (
+    AveragePool,
+    PooledDownsampler,
+    conv_unit,
+    dilated_depthwise,
+    norm_unit,
+    prelu,
+)
 
 _EPS = 1e-3
 _FIRST_DILATIONS = (2, 2, 2)
@@ -44,31 +48,11 @@ class AsymmetricBottleneck(nn.Module):
         return out + features
 
 
-class PooledDownsampler(nn.Module):
-    """A 3×3 convolution of stride 2 beside a max pooling, then batch norm and PReLU over both (section 3.2)."""
-
-    def __init__(self, width_in: int, width: int) -> None:
-        super().__init__()
-        # Batch norm treats every map by itself, so each part takes its share, and the convolution's can be folded.
-        self.learned = conv_unit(width_in, width - width_in, 3, stride=2, activation=None, eps=_EPS)
-        self.pooled = nn.Sequential(OrderedDict(pool=nn.MaxPool2d(2), norm=nn.BatchNorm2d(width_in, _EPS)))
-        self.act = nn.PReLU(width)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (N, width_in, H, W) to (N, width, H / 2, W / 2)."""
-        out: Tensor = self.act(torch.cat([self.learned(features), self.pooled(features)], dim=1))
-        return out
-
-
 class DABNet(nn.Module):
     """DABNet with three and six bottlenecks.
 
     It has neither an auxiliary head nor dropout, so both options are without effect.
     """
-
-    size_multiple: ClassVar[int] = 8
-    output_stride: ClassVar[int] = 8
-    has_auxiliary: ClassVar[bool] = False
 
     def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
         super().__init__()
@@ -77,9 +61,9 @@ class DABNet(nn.Module):
             conv_unit(32, 32, 3, activation=prelu, eps=_EPS),
             conv_unit(32, 32, 3, activation=prelu, eps=_EPS),
         )
-        self.average = nn.AvgPool2d(3, 2, padding=1)
+        self.average = AveragePool(_IMAGE_WIDTH, 3, stride=2)
         self.stem_injection = norm_unit(32 + _IMAGE_WIDTH, prelu, eps=_EPS)
-        self.downsample1 = PooledDownsampler(32 + _IMAGE_WIDTH, 64)
+        self.downsample1 = PooledDownsampler(32 + _IMAGE_WIDTH, 64, activation=prelu, eps=_EPS)
         self.block1 = nn.Sequential(*(AsymmetricBottleneck(64, dilation) for dilation in _FIRST_DILATIONS))
         self.injection1 = norm_unit(2 * 64 + _IMAGE_WIDTH, prelu, eps=_EPS)
         # As wide as its input or narrower, so that no map is left for a pooling beside the convolution.

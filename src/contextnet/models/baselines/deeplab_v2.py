@@ -7,8 +7,6 @@ For 19 classes it has 43,901,068 parameters; ContextNet's Table 6 has 44 M.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 
 from contextnet.models.baselines.residual import RESNET_101, DilatedResNet, plain_stem
@@ -37,10 +35,6 @@ class DeepLabV2(nn.Module):
 
     It has neither an auxiliary head nor dropout, which only its VGG16 variant has, so both options are without effect.
     """
-
-    size_multiple: ClassVar[int] = 8
-    output_stride: ClassVar[int] = 8
-    has_auxiliary: ClassVar[bool] = False
 
     def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
         super().__init__()

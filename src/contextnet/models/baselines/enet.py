@@ -6,16 +6,13 @@ classes it has 363,618 parameters; the paper and ContextNet's Table 6 have 0.37 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import ClassVar
-
-import torch
 from torch import Tensor, nn
 
 from contextnet.models.baselines.layers import (
     Activation,
     ChoosingPool,
     PadChannels,
+    PooledDownsampler,
     Unpool,
     conv_unit,
     doubling_unit,
@@ -30,22 +27,6 @@ _DROPOUT = 0.1
 _REGULAR, _ASYMMETRIC = 1, 0
 # Bottlenecks 2.1 to 2.8, which 3.1 to 3.8 repeat: regular, dilated by 2, 4, 8 and 16, asymmetric.
 _SECTION = (_REGULAR, 2, _ASYMMETRIC, 4, _REGULAR, 8, _ASYMMETRIC, 16)
-
-
-class InitialBlock(nn.Module):
-    """A 3×3 convolution to 13 maps beside a max pooling of the image, then batch norm and PReLU (Figure 2 a)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        # Batch norm treats every map by itself, so each part takes its share, and the convolution's can be folded.
-        self.learned = conv_unit(3, 13, 3, stride=2, activation=None, eps=_EPS)
-        self.pooled = nn.Sequential(OrderedDict(pool=nn.MaxPool2d(2), norm=nn.BatchNorm2d(3, _EPS)))
-        self.act = nn.PReLU(16)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Map (N, 3, H, W) to (N, 16, H / 2, W / 2)."""
-        out: Tensor = self.act(torch.cat([self.learned(image), self.pooled(image)], dim=1))
-        return out
 
 
 class Bottleneck(nn.Module):
@@ -123,13 +104,9 @@ class ENet(nn.Module):
     in its bottlenecks is the paper's.
     """
 
-    size_multiple: ClassVar[int] = 8
-    output_stride: ClassVar[int] = 1
-    has_auxiliary: ClassVar[bool] = False
-
     def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
         super().__init__()
-        self.initial = InitialBlock()
+        self.initial = PooledDownsampler(3, 16, activation=prelu, eps=_EPS)
         self.down1 = DownBottleneck(16, 64, dropout=_EARLY_DROPOUT)
         self.stage1 = nn.Sequential(*(Bottleneck(64, dropout=_EARLY_DROPOUT, activation=prelu) for _ in range(4)))
         self.down2 = DownBottleneck(64, 128, dropout=_DROPOUT)

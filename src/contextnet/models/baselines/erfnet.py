@@ -8,31 +8,13 @@ the convolutions before batch norm have a bias as well.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import conv_unit, doubling_unit
+from contextnet.models.baselines.layers import PooledDownsampler, conv_unit, doubling_unit
 
 _EPS = 1e-3
 _DILATIONS = (2, 4, 8, 16, 2, 4, 8, 16)
-
-
-class Downsampler(nn.Module):
-    """A 3×3 convolution of stride 2 beside a max pooling, then batch norm and ReLU over both (section III-B)."""
-
-    def __init__(self, width_in: int, width: int) -> None:
-        super().__init__()
-        # Batch norm treats every map by itself, so each part takes its share, and the convolution's can be folded.
-        self.learned = conv_unit(width_in, width - width_in, 3, stride=2, activation=None, eps=_EPS)
-        self.pooled = nn.Sequential(OrderedDict(pool=nn.MaxPool2d(2), norm=nn.BatchNorm2d(width_in, _EPS)))
-        self.act = nn.ReLU(inplace=True)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (N, width_in, H, W) to (N, width, H / 2, W / 2)."""
-        out: Tensor = self.act(torch.cat([self.learned(features), self.pooled(features)], dim=1))
-        return out
 
 
 class NonBottleneck1D(nn.Module):
@@ -62,17 +44,13 @@ class ERFNet(nn.Module):
     in its blocks is the paper's.
     """
 
-    size_multiple: ClassVar[int] = 8
-    output_stride: ClassVar[int] = 1
-    has_auxiliary: ClassVar[bool] = False
-
     def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
-            Downsampler(3, 16),
-            Downsampler(16, 64),
+            PooledDownsampler(3, 16, eps=_EPS),
+            PooledDownsampler(16, 64, eps=_EPS),
             *(NonBottleneck1D(64, dropout=0.03) for _ in range(5)),
-            Downsampler(64, 128),
+            PooledDownsampler(64, 128, eps=_EPS),
             *(NonBottleneck1D(128, dilation=dilation, dropout=0.3) for dilation in _DILATIONS),
         )
         self.decoder = nn.Sequential(

@@ -9,7 +9,6 @@ without batch norm's scale and shift, which is the paper's 1.11 M.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -62,10 +61,6 @@ class FastSCNN(nn.Module):
 
     Of the two auxiliary heads of section 4.1 the one on the global features is kept, as ContextNet has it.
     """
-
-    size_multiple: ClassVar[int] = 32
-    output_stride: ClassVar[int] = 8
-    has_auxiliary: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
         super().__init__()

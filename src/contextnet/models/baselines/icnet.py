@@ -8,7 +8,6 @@ the paper's compression, 26.5 M are quoted.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -58,10 +57,6 @@ class ICNet(nn.Module):
     block of the third stage, as in the authors' model. Of the two auxiliary heads the one on the finer fusion is kept,
     which reaches both coarser branches. There is no dropout, so that option is without effect.
     """
-
-    size_multiple: ClassVar[int] = 32
-    output_stride: ClassVar[int] = 4
-    has_auxiliary: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
         super().__init__()

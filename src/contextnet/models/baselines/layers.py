@@ -87,6 +87,23 @@ def _with_norm(conv: nn.Module, width: int, activation: Activation | None, eps: 
     return nn.Sequential(layers)
 
 
+class PooledDownsampler(nn.Module):
+    """A 3×3 convolution of stride 2 beside a 2×2 max pooling, then batch norm and an activation over both.
+
+    These treat every map by itself, so that each part has its share of them, and the convolution's can be folded.
+    """
+
+    def __init__(self, width_in: int, width: int, *, activation: Activation = relu, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.learned = conv_unit(width_in, width - width_in, 3, stride=2, activation=activation, eps=eps)
+        norm = nn.BatchNorm2d(width_in, eps)
+        self.pooled = nn.Sequential(OrderedDict(pool=nn.MaxPool2d(2), norm=norm, act=activation(width_in)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, width_in, H, W) to (N, width, H / 2, W / 2)."""
+        return torch.cat([self.learned(features), self.pooled(features)], dim=1)
+
+
 class Upscale(nn.Module):
     """Enlarges height and width by ``factor``: bilinear, half-pixel centres."""
 
@@ -109,6 +126,21 @@ class Downscale(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, H / factor, W / factor)."""
         return downscale(features, self.factor)
+
+
+class AveragePool(nn.Module):
+    """Averages ``width`` maps over square windows of an odd side; the zeros around the maps count."""
+
+    def __init__(self, width: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        assert kernel % 2 == 1, "a window is centred on its pixel"
+        self.width = width
+        self.kernel = kernel
+        self.stride = stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, width, H, W) to (N, width, H / stride, W / stride)."""
+        return F.avg_pool2d(features, self.kernel, self.stride, padding=self.kernel // 2)
 
 
 class GridAverage(nn.Module):

@@ -7,7 +7,6 @@ auxiliary head; ContextNet's Table 6 has 65.7 M.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -20,10 +19,6 @@ _AUXILIARY_DROPOUT = 0.1
 
 class PSPNet(nn.Module):
     """PSPNet with ResNet-101; the auxiliary head reads the fourth stage (section 4)."""
-
-    size_multiple: ClassVar[int] = 8
-    output_stride: ClassVar[int] = 8
-    has_auxiliary: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
         super().__init__()

@@ -7,7 +7,6 @@ Badrinarayanan et al., "SegNet: A Deep Convolutional Encoder-Decoder Architectur
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -24,10 +23,6 @@ class SegNet(nn.Module):
 
     It has neither an auxiliary head nor dropout (that is Bayesian SegNet's), so both options are without effect.
     """
-
-    size_multiple: ClassVar[int] = 32
-    output_stride: ClassVar[int] = 1
-    has_auxiliary: ClassVar[bool] = False
 
     def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
         super().__init__()

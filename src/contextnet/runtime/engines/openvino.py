@@ -54,7 +54,7 @@ def open_engine(
     if model.metadata.precision == "int8":
         arithmetic = f"int8+{arithmetic}"
     info = EngineInfo("openvino", version, _DEVICE.lower(), arithmetic, in_flight, model.metadata.spec.output_stride)
-    compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, in_flight)
+    compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, in_flight, info.stride == 1)
     return OpenVinoEngine(compiler, model.size_hw, info)
 
 
@@ -68,7 +68,7 @@ def layer_times_ms(
     openvino = load_openvino()
     core = openvino_core()
     config = _config(core, precision, 1, usable_threads(threads)) | {"PERF_COUNT": "YES"}
-    compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, 1)
+    compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, 1, classes_last=False)
     network = compiler.compile(images.shape)
     network.start(images)()  # a warm-up
     times: list[Counter[str]] = []
@@ -94,11 +94,15 @@ def _config(core: Core, precision: str | None, in_flight: int, threads: int) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Network:
-    """A network compiled for one shape of images; calls in flight take its requests in turn."""
+    """A network compiled for one shape of images; calls in flight take its requests in turn.
+
+    ``scores_shape`` is (N, C, h, w), or (N, h, w, C) with ``classes_last``.
+    """
 
     openvino: ModuleType
     requests: Iterator[InferRequest]
     scores_shape: tuple[int, ...]
+    classes_last: bool
 
     def start(self, images: Images) -> Callable[[], Scores]:
         """Begin with contiguous images, and give what waits for their scores."""
@@ -110,24 +114,34 @@ class _Network:
 
         def wait(images: Images = images) -> Scores:
             request.wait()
-            return scores
+            return scores.transpose(0, 3, 1, 2) if self.classes_last else scores
 
         return wait
 
 
 @dataclass(frozen=True, eq=False)
 class _Compiler:
-    """What a network is compiled from, and how."""
+    """What a network is compiled from, and how.
+
+    With ``classes_last`` the scores stay as OpenVINO computes them: where every pixel has its own, it would take longer
+    to part them by class than NumPy does.
+    """
 
     openvino: ModuleType
     core: Core
     graph: Model
     config: Mapping[str, str | int]
     in_flight: int
+    classes_last: bool
 
     def compile(self, shape: tuple[int, ...]) -> _Network:
         """Compile the network for images of ``shape``, (N, H, W, 3)."""
         graph = self.graph.clone()
+        if self.classes_last:
+            steps = self.openvino.preprocess.PrePostProcessor(graph)
+            steps.output().model().set_layout(self.openvino.Layout("NCHW"))
+            steps.output().tensor().set_layout(self.openvino.Layout("NHWC"))
+            graph = steps.build()
         try:
             graph.reshape(list(shape))
             compiled = self.core.compile_model(graph, _DEVICE, dict(self.config))
@@ -136,7 +150,7 @@ class _Compiler:
             raise _refusal(what, error) from error
         # When a request's turn comes again, as many calls have begun since, so that its last one has been waited for.
         requests = cycle([compiled.create_infer_request() for _ in range(self.in_flight)])
-        return _Network(self.openvino, requests, tuple(compiled.output(0).shape))
+        return _Network(self.openvino, requests, tuple(compiled.output(0).shape), self.classes_last)
 
 
 class OpenVinoEngine:

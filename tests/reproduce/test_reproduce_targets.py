@@ -11,8 +11,8 @@ from contextnet.evaluation.evaluator import evaluate
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import Weights, read_weights, write_weights
 from contextnet.reproduce.accuracy import Result
-from contextnet.reproduce.making import THINGS, Made, Wishes, Workshop
 from contextnet.reproduce.results_page import keep_table
+from contextnet.reproduce.targets import TARGETS, Product, Reproducer, Request
 from contextnet.reproduce.trainings import Trained, Trainings, subject_of
 from contextnet.runtime.segmenter import EngineChoice
 from contextnet.spec import variant
@@ -24,16 +24,16 @@ from training_data import LABELS, write_pairs
 SMALL = (64, 128)
 
 
-def workshop(
+def reproducer(
     *data: Trainings,
     sizes: tuple[tuple[int, int], ...] = (SMALL,),
     images: tuple[str, ...] = (),
     weights: str | None = None,
     results: tuple[Result, ...] = (),
-) -> Workshop:
-    """A workshop that has the results of some trainings on the first data set already."""
-    wishes = Wishes(data, sizes, EngineChoice("openvino", "cpu", "fp32"), images, weights, "contextnet …", no_bar)
-    return Workshop(wishes, {(data[0].source, one.network): one for one in results})
+) -> Reproducer:
+    """A reproducer that has the results of some trainings on the first data set already."""
+    request = Request(data, sizes, EngineChoice("openvino", "cpu", "fp32"), images, weights, "contextnet …", no_bar)
+    return Reproducer(request, {(data[0].source, one.network): one for one in results})
 
 
 @pytest.fixture
@@ -57,21 +57,21 @@ def trained(network: str, weights: Path) -> Result:
 
 def test_everything_has_a_name() -> None:
     tables = [f"table{number}" for number in range(1, 8)]
-    assert sorted(THINGS) == sorted([*tables, "figure2", "ensemble", "pruning", "all"])
+    assert sorted(TARGETS) == sorted([*tables, "figure2", "ensemble", "pruning", "all"])
 
 
 def test_layers_are_those_at_the_first_size() -> None:
-    (made,) = workshop(sizes=((512, 1024), (64, 128))).make("table2")
+    (made,) = reproducer(sizes=((512, 1024), (64, 128))).make("table2")
     assert made.stem == "table2"
     assert made.table.facts["command"] == "contextnet …"
-    assert made.table.to_json() != next(workshop(sizes=((1024, 2048),)).make("table2")).table.to_json()
+    assert made.table.to_json() != next(reproducer(sizes=((1024, 2048),)).make("table2")).table.to_json()
 
 
 @pytest.mark.parametrize("name", ["table4", "table5", "table6", "ensemble", "pruning", "all"])
 def test_what_is_trained_needs_data(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("contextnet.reproduce.making.measure_speeds", lambda *_: pytest.fail("timed before"))
+    monkeypatch.setattr("contextnet.reproduce.targets.measure_speeds", lambda *_: pytest.fail("timed before"))
     with pytest.raises(ContextNetError, match="networks are trained for this; give --data KIND:ROOT"):
-        list(workshop().make(name))
+        list(reproducer().make(name))
 
 
 @pytest.mark.parametrize(("device", "ending"), [("cpu", ""), ("NVIDIA H200", "-nvidia-h200"), ("cuda:0", "-cuda-0")])
@@ -79,8 +79,8 @@ def test_table7_is_made_at_every_size(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, ending: str
 ) -> None:
     run = partial(speed_run, speed("cn14", 2), device=device)
-    monkeypatch.setattr("contextnet.reproduce.making.measure_speeds", lambda _, size_hw, *__: run(size_hw=size_hw))
-    made = list(workshop(sizes=((64, 128), (512, 1024))).make("table7"))
+    monkeypatch.setattr("contextnet.reproduce.targets.measure_speeds", lambda _, size_hw, *__: run(size_hw=size_hw))
+    made = list(reproducer(sizes=((64, 128), (512, 1024))).make("table7"))
     assert [one.stem for one in made] == [f"table7-64x128{ending}", f"table7-512x1024{ending}"]
     for one in made:
         keep_table(tmp_path, one.table, one.stem)
@@ -90,9 +90,9 @@ def test_table4_says_what_cannot_be_timed_before_it_trains(place: Path, monkeypa
     def refuse(*_: object) -> None:
         raise ContextNetError("no engine")
 
-    monkeypatch.setattr("contextnet.reproduce.making.measure_speeds", refuse)
+    monkeypatch.setattr("contextnet.reproduce.targets.measure_speeds", refuse)
     with pytest.raises(ContextNetError, match="no engine"):
-        list(workshop(trainings(place, 1)).make("table4"))
+        list(reproducer(trainings(place, 1)).make("table4"))
     assert not (place / "runs").exists()
 
 
@@ -103,10 +103,10 @@ def test_tables_of_two_data_sets_share_the_rates(place: Path, monkeypatch: pytes
         sizes.append(size_hw)
         return speed_run(*(speed(network, 4) for network in networks))
 
-    monkeypatch.setattr("contextnet.reproduce.making.measure_speeds", measured)
+    monkeypatch.setattr("contextnet.reproduce.targets.measure_speeds", measured)
     monkeypatch.setattr(Trainings, "train", lambda self, subject: Trained(subject, None, None, None, "too large"))
     streets = trainings(place, 2, "seed=5", source="synthetic:64x128,drives=1,frames=1")
-    made = list(workshop(trainings(place, 2), streets).make("table4"))
+    made = list(reproducer(trainings(place, 2), streets).make("table4"))
     assert [one.stem for one in made] == ["table4-folder-data", "table4-synthetic-64x128-drives-1-frames-1"]
     assert sizes == [SMALL]
     facts = made[1].table.facts
@@ -126,7 +126,7 @@ def test_a_network_is_trained_once(place: Path, monkeypatch: pytest.MonkeyPatch)
         return Trained(subject_of("cn14"), None, None, None, "too large")
 
     monkeypatch.setattr(Trainings, "train", train)
-    shop = workshop(trainings(place, 1))
+    shop = reproducer(trainings(place, 1))
     assert len([*shop.make("table5"), *shop.make("table6"), *shop.make("ensemble")]) == 3
     assert len(asked) == len(set(asked)) == 6 + 8 + 2
 
@@ -134,7 +134,7 @@ def test_a_network_is_trained_once(place: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_ensemble_is_scored_on_the_same_images(place: Path, blocks_weights: Path) -> None:
     # The average of a network with itself is the network.
     members = [trained(name, blocks_weights) for name in ("cn14-context", "cn14-detail")]
-    (made,) = workshop(trainings(place, 1), results=(*members, untrained("cn14"))).make("ensemble")
+    (made,) = reproducer(trainings(place, 1), results=(*members, untrained("cn14"))).make("ensemble")
     data = trainings(place, 1).open_validation()
     alone = evaluate(NetworkPredictor(read_weights(blocks_weights).build()), data).scores.miou
     assert made.stem == "ensemble-folder-data"
@@ -144,14 +144,14 @@ def test_the_ensemble_is_scored_on_the_same_images(place: Path, blocks_weights: 
 
 def test_an_ensemble_lacks_a_branch_that_was_not_trained(place: Path, blocks_weights: Path) -> None:
     results = (trained("cn14-context", blocks_weights), untrained("cn14-detail"), untrained("cn14"))
-    (made,) = workshop(trainings(place, 1), results=results).make("ensemble")
+    (made,) = reproducer(trainings(place, 1), results=results).make("ensemble")
     assert [row.remark for row in made.table.rows[1:3]] == [
         "not trained: one epoch takes 9.0 minutes here",
         "not made: it needs both branches",
     ]
 
 
-def figure2(shop: Workshop) -> Made:
+def figure2(shop: Reproducer) -> Product:
     (made,) = shop.make("figure2")
     assert made.figure is not None
     return made
@@ -159,7 +159,7 @@ def figure2(shop: Workshop) -> Made:
 
 def test_figure2_of_files(place: Path, blocks_weights: Path) -> None:
     images = tuple(str(place / "data" / "val" / "images" / f"{index}.png") for index in range(2))
-    made = figure2(workshop(images=images, weights=str(blocks_weights)))
+    made = figure2(reproducer(images=images, weights=str(blocks_weights)))
     assert (made.stem, made.table.rows, made.table.title) == (
         "figure2",
         (),
@@ -170,25 +170,25 @@ def test_figure2_of_files(place: Path, blocks_weights: Path) -> None:
 
 
 def test_figure2_of_data(place: Path, blocks_weights: Path) -> None:
-    made = figure2(workshop(trainings(place, 1), weights=str(blocks_weights), images=("1",)))
+    made = figure2(reproducer(trainings(place, 1), weights=str(blocks_weights), images=("1",)))
     assert made.stem == "figure2-folder-data"
     assert [row.network for row in made.table.rows] == ["context branch only", "detail branch only", "both branches"]
     assert "on 1.png" in made.table.notes[0]
     json.dumps(made.table.to_json(), allow_nan=False)
-    by_name = figure2(workshop(trainings(place, 1), weights=str(blocks_weights), images=("1.png",)))
+    by_name = figure2(reproducer(trainings(place, 1), weights=str(blocks_weights), images=("1.png",)))
     assert by_name.table.to_json() == made.table.to_json()
 
 
 def test_figure2_trains_where_no_shipped_network_has_the_classes(place: Path, blocks_weights: Path) -> None:
-    made = figure2(workshop(trainings(place, 1), results=(trained("cn14", blocks_weights),)))
+    made = figure2(reproducer(trainings(place, 1), results=(trained("cn14", blocks_weights),)))
     assert made.table.facts["figure"]["network"] == "cn14-x0.25"
     with pytest.raises(ContextNetError, match=r"cn14: not trained: .*; give a longer --budget, or --weights"):
-        figure2(workshop(trainings(place, 1), results=(untrained("cn14"),)))
+        figure2(reproducer(trainings(place, 1), results=(untrained("cn14"),)))
 
 
 def test_figure2_takes_the_shipped_network_of_the_data(place: Path) -> None:
     streets = trainings(place, 1, source="synthetic:64x128,drives=1,frames=1")
-    made = figure2(workshop(streets))
+    made = figure2(reproducer(streets))
     assert made.table.facts["figure"]["network"] == "cn14"
     assert len(made.table.facts["figure"]["images"]) == 1
     assert not (place / "runs").exists()
@@ -208,13 +208,13 @@ def test_figure2_that_cannot_be_drawn(
 ) -> None:
     streets = trainings(place, 1, source="synthetic:64x128,drives=1,frames=1")
     with pytest.raises(error, match=complaint):
-        figure2(workshop(streets, images=images, weights=weights))
+        figure2(reproducer(streets, images=images, weights=weights))
     with pytest.raises(ContextNetError, match="figure2 shows images; give --data KIND:ROOT, or --image FILE"):
-        figure2(workshop())
+        figure2(reproducer())
 
 
 def test_facts_say_what_was_trained_on(place: Path) -> None:
-    facts = workshop().facts(trainings(place, 2.0))
+    facts = reproducer().facts(trainings(place, 2.0))
     assert {key: facts[key] for key in ("data", "recipe", "budget_minutes")} == {
         key: {**FACTS, "data": "blocks/val"}[key] for key in ("data", "recipe", "budget_minutes")
     }
