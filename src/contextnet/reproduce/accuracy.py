@@ -148,8 +148,8 @@ def table6(results: Sequence[Result], facts: Mapping[str, Any]) -> Table:
     notes = (
         f"{_said(results, facts)} {_COUNTED}",
         "No pre-training here." + ("" if facts["budget_minutes"] is None else unequal),
-        "The paper's: Cityscapes' test images, each network as its authors trained it; its cn14 is the pruned one, here "
-        "it is trained directly. " + TABLE_6_NOTE,
+        "The paper's: Cityscapes' test images, each network as its authors trained it; its cn14 is the pruned one, "
+        "here it is trained directly. " + TABLE_6_NOTE,
     )
     return Table("table6", f"Table 6: all networks, {facts['data']}", columns, tuple(rows), notes, facts)
 

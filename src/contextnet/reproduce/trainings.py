@@ -142,8 +142,8 @@ class Trainings:
     def train(self, subject: Subject) -> Trained:
         """Train, go on with a training, or take one that has ended as it is.
 
-        One that fails, as by a loss that is not finite, is told of in ``remark``. Raises ``Stopped`` when a signal ended
-        it, and ``RunError`` where the folder holds a run of more minutes or of another recipe, which is left as it is.
+        One that fails, as by a loss that is not finite, is told of in ``remark``. Raises ``Stopped`` when a signal
+        ended it, and ``RunError`` where the folder holds a run of more minutes or of another recipe, which is left.
         """
         folder = RunFolder(self.folder(subject))
         recipe = self._recipe(subject)
@@ -245,8 +245,8 @@ def trained_for(trained: Sequence[Trained]) -> str:
     if not budgets or budgets[0].minutes is None:
         return f"Each network was trained for the recipe's epochs{where}."
     return (
-        f"Each network was given {budgets[0].minutes:g} minutes{where}: as many whole epochs as fit by the pace of its first "
-        f"steps, at least one and at most the recipe's {budgets[0].recipe_epochs}; validation was not counted."
+        f"Each network was given {budgets[0].minutes:g} minutes{where}: as many whole epochs as fit by the pace of its "
+        f"first steps, at least one and at most the recipe's {budgets[0].recipe_epochs}; validation was not counted."
     )
 
 
