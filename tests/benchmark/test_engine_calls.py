@@ -32,3 +32,11 @@ def test_overlapping_calls_keep_the_engine_full(monkeypatch: pytest.MonkeyPatch,
     # Filling and emptying take time as well, which no image is charged with.
     assert OverlappingCalls(engine, IMAGE).labelled_s(2) == [2.75]
     assert [event.replace("submit ", "s").replace("labels ", "l") for event in engine.events] == expected.split()
+
+
+def test_images_timed_from_the_first_ones_beginning_to_the_last_ones_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = TimedEngine(Clock.installed(monkeypatch), in_flight=3)
+    assert OverlappingCalls(engine, IMAGE).drained_s(4) == [2.75]
+    assert engine.events[:5] == ["submit 0", "submit 1", "submit 2", "labels 0", "submit 3"]
+    assert engine.events[5:] == ["labels 1", "labels 2", "labels 3"]
+    assert OverlappingCalls(engine, IMAGE).drained_s(1) == [2.75], "nothing was left on its way"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
@@ -13,7 +12,6 @@ import pytest
 import torch
 
 from cli.conftest import Shell
-from contextnet.benchmark.turns import take_turns
 from contextnet.images import write_png
 from contextnet.reproduce.table import Table
 from tiny_trainings import TINY, contents
@@ -92,7 +90,7 @@ def test_a_picture_of_before_goes(shell: Shell, tmp_path: Path, monkeypatch: pyt
 def test_frames_per_second(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("contextnet.reproduce.targets.COMPARED", ("cn14", "cn14-160"))
     monkeypatch.setattr("contextnet.reproduce.speed.ROUNDS", 1)
-    monkeypatch.setattr("contextnet.reproduce.speed.take_turns", functools.partial(take_turns, turn_s=0.01))
+    monkeypatch.setattr("contextnet.reproduce.speed.TURN_S", 0.01)
     monkeypatch.setattr("contextnet.reproduce.speed.draw_street", lambda size_hw: np.zeros((*size_hw, 3), np.uint8))
     for watch in ("await_quiet", "others_share"):
         monkeypatch.setattr(f"contextnet.benchmark.noise.{watch}", lambda: 0.0)

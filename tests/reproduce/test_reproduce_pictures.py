@@ -174,17 +174,22 @@ def test_the_block_is_drawn_with_the_way_around_it() -> None:
         "h/s × w/s × c'",
     ]
     assert _texts(drawing, "name") == ["Conv2d 1/1, f", "DWConv 3/s, f", "Conv2d 1/1, –"]
-    (way,) = drawing.findall(f"{SVG}path")
+    # Lines of 14, arrows of 20 with 2 before them and before a line, boxes of 32; the sum's circle has a radius of 11.
+    assert [float(box.attrib["y"]) for box in drawing.findall(f"{SVG}rect")[1:]] == [50, 138, 226]
+    shapes = [text for text in placed_texts(drawing) if text.text.count("×") == 2]
+    assert [text.foot for text in shapes] == [27, 115, 203, 333]
+    arrows = [(line.get("y1"), line.get("y2")) for line in drawing.findall(f"{SVG}line") if line.get("x1") == "190"]
+    assert arrows[:3] == [("32", "45"), ("82", "97"), ("120", "133")]
     (plus,) = drawing.findall(f"{SVG}circle")
-    start, down = (way.attrib["d"].removeprefix("M").split("H"))[:2]
-    assert float(start.split(" ")[1]) == 23, "the middle of the first line, 16 to 30"
-    assert down.split("V") == ["350", plus.attrib["cy"]], "past the boxes, which end at 300, and down to the sum"
-    last_box = drawing.findall(f"{SVG}rect")[-1]
-    bottom = float(last_box.attrib["y"]) + float(last_box.attrib["height"])
-    assert float(plus.attrib["cy"]) - float(plus.attrib["r"]) == bottom + 20, "an arrow's length below the last box"
-    output = next(text for text in placed_texts(drawing) if text.text == "h/s × w/s × c'")
-    assert output.foot == float(plus.attrib["cy"]) + 11 + 20 + 2 + 11, "behind the sum, an arrow and a gap"
-    assert (plus.attrib["cx"], float(last_box.attrib["x"]) + float(last_box.attrib["width"])) == ("190", 300)
+    assert (plus.get("cx"), plus.get("cy"), plus.get("r")) == ("190", "289", "11")
+    (way,) = drawing.findall(f"{SVG}path")
+    # From 8 behind the 9 letters past the boxes, which end at 300, to the head of an arrow that ends at the circle.
+    assert way.get("d") == "M229.5 23H350V289H206"
+    beside = {text.text: (text.left, text.foot) for text in placed_texts(drawing)}
+    assert beside["added where input and"] == (360, 153)
+    assert beside["output have one shape"] == (360, 167)
+    assert beside["Convolutions: kernel/stride, nonlinearity. f: ReLU6; –: none."] == (16, 363)
+    assert drawing.get("viewBox") == "0 0 540 382"
 
 
 def test_the_branchs_boxes_are_as_wide_as_its_maps_are_many() -> None:
@@ -232,7 +237,8 @@ def test_both_sides_of_the_fusion_meet_in_its_sum() -> None:
     left, right, together = (32, 248), (332, 548), (32, 548)
     assert [box[:2] for box in boxes] == [right, right, left, right, together]
     tops = [box[2] for box in boxes]
-    assert tops[0] < tops[1] < tops[2] == tops[3] < tops[4]
+    assert tops == [52, 104, 156, 156, 208]
+    assert {line.get("y1") for line in drawing.findall(f"{SVG}line")} == {"32", "84", "136", "188", "240"}
     assert _texts(drawing, "heading") == ["Branch-1", "Branch-4"]
     assert _texts(drawing, "name") == [
         *("Upsample × 4", "DWConv (dilation 4) 3/1, f", "Conv2d 1/1, –", "Conv2d 1/1, –", "add, f"),
@@ -242,6 +248,13 @@ def test_both_sides_of_the_fusion_meet_in_its_sum() -> None:
     for line in drawing.findall(f"{SVG}line"):
         ends.setdefault(float(line.attrib["y2"]) + 5, []).append(float(line.attrib["x1"]))
     assert ends[tops[4]] == [140, 440], "an arrow from each side"
+
+
+@pytest.mark.parametrize("side", ["branch_1", "branch_4"])
+def test_a_sum_that_one_side_names_is_named(side: str) -> None:
+    columns = (Column("branch_1", "Branch-1"), Column("branch_4", "Branch-4"))
+    drawing = _drawn(_table("table3", columns, Row("1", "here", {side: "add, f"})))
+    assert _texts(drawing, "name") == ["add, f"]
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import functools
 import json
 
 import numpy as np
 import pytest
 import torch
 
-from contextnet.benchmark.turns import take_turns
 from contextnet.errors import ContextNetError
 from contextnet.models.cost import measure_cost
 from contextnet.network_spec import named_spec
@@ -24,7 +22,7 @@ SMALL = (64, 128)
 @pytest.fixture
 def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test here is about how well is measured."""
-    monkeypatch.setattr("contextnet.reproduce.speed.take_turns", functools.partial(take_turns, turn_s=0.01))
+    monkeypatch.setattr("contextnet.reproduce.speed.TURN_S", 0.01)
     for watch in ("await_quiet", "others_share"):
         monkeypatch.setattr(f"contextnet.benchmark.noise.{watch}", lambda: 0.0)
 

@@ -183,6 +183,28 @@ def test_a_training_and_taking_it_as_it_is(place: Path, pace: list[float], monke
     assert trainings(place, 2.5).train(SMALL).minutes == 1.6, "a log that a killed run left"
 
 
+def test_a_training_that_fails_says_why(place: Path, pace: list[float]) -> None:
+    failed = trainings(place, 1, "optimizer.learning_rate=1e30", "clip_norm=null", "max_nonfinite_steps=1").train(SMALL)
+    assert (failed.weights, failed.minutes) == (None, None)
+    assert failed.remark.startswith("not trained: the loss or its gradient was NaN or infinite in 1 steps in a row")
+
+
+def test_a_run_knows_the_machines_that_trained_it(
+    place: Path, pace: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on(machine: str, minutes: float) -> str:
+        monkeypatch.setattr("contextnet.reproduce.trainings.place_words", lambda device: machine)
+        budget = trainings(place, minutes).train(SMALL).budget
+        assert budget is not None
+        return budget.machine
+
+    assert on("2 cores of an A", 1) == "2 cores of an A"
+    assert on("4 cores of a B", 1) == "2 cores of an A", "what has ended was trained where it was trained"
+    assert on("4 cores of a B", 3) == "2 cores of an A; 4 cores of a B"
+    told = trained_for([trainings(place, 3).train(SMALL)])
+    assert told.startswith("Each network was given 3 minutes on 2 cores of an A; 4 cores of a B: as many")
+
+
 def test_a_longer_budget_goes_on_and_a_shorter_one_is_refused(place: Path, pace: list[float]) -> None:
     assert trainings(place, 1).train(SMALL).budget == Budget(1, 30.0, 1, 120)
     pace[0] = 1e9  # it is not measured again

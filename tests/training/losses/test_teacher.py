@@ -132,11 +132,19 @@ def test_networks_that_pad_otherwise_share_what_both_score(
 
 
 @pytest.mark.parametrize(("student", "teacher"), [("dabnet", "enet"), ("enet", "dabnet")])
-def test_a_step_with_a_teacher_of_another_stride(tmp_path: Path, student: str, teacher: str) -> None:
+def test_a_step_with_a_teacher_of_another_stride(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, student: str, teacher: str
+) -> None:
     path = tmp_path / "teacher.safetensors"
     write_weights(path, replace(lively_baseline_weights(teacher, 3), labels=LABELS))
     batch = draw_batch(blocks_split(), [0, 1], (32, 64), NO_AUGMENTATION, generator_for(0, 0, stream=1))
-    losses = []
+    teach, losses, strides = Teacher.loss, [], []
+
+    def noting(own: Teacher, images: torch.Tensor, scores: torch.Tensor, stride: int = 8) -> torch.Tensor:
+        strides.append((images.shape[-1] // scores.shape[-1], stride))
+        return teach(own, images, scores, stride)
+
+    monkeypatch.setattr(Teacher, "loss", noting)
     for loss in ({}, {"distillation": {"weights": str(path), "weight": 2.0}}):
         run = start_run(tiny_recipe(loss=loss, network={"variant": student}), blocks_split(), torch.device("cpu"))
         torch.manual_seed(0)
@@ -144,3 +152,5 @@ def test_a_step_with_a_teacher_of_another_stride(tmp_path: Path, student: str, t
     assert losses[0] is not None
     assert losses[1] is not None
     assert losses[1] > losses[0] + 0.01
+    stride = {"dabnet": 8, "enet": 1}[student]
+    assert strides == [(stride, stride)]
