@@ -184,6 +184,12 @@ def test_a_legend_that_is_too_long_goes_on_below() -> None:
     assert keys[3][0] == "16"
 
 
+def test_a_name_that_is_too_long_for_the_legend_is_cut() -> None:
+    drawing = _drawn(_panel(BarRow("a", (1.0, 2.0))), series=("x" * 200, "the paper"))
+    # Behind its colour, 828 − 12 − 6 pixels hold 115 letters.
+    assert [text.text for text in drawing.findall(f"{SVG}text")] == ["x" * 114 + "…", "the paper"]
+
+
 def test_what_a_bar_stands_for_is_told_where_it_is_pointed_at() -> None:
     row = BarRow("<a> & b", (1.25, None))
     drawing = _drawn(_panel(row, axis=BarAxis("frames/s", 2)), series=("here", 'the "paper"'))

@@ -185,6 +185,10 @@ def test_the_block_is_drawn_with_the_way_around_it() -> None:
     (way,) = drawing.findall(f"{SVG}path")
     # From 8 behind the 9 letters past the boxes, which end at 300, to the head of an arrow that ends at the circle.
     assert way.get("d") == "M229.5 23H350V289H206"
+    heads = [head.get("points") for head in drawing.findall(f"{SVG}polygon")]
+    assert heads[0] == "190,50 194,42 186,42"
+    assert "201,289 209,285 209,293" in heads
+    assert heads[-1] == "190,320 194,312 186,312"
     beside = {text.text: (text.left, text.foot) for text in placed_texts(drawing)}
     assert beside["added where input and"] == (360, 153)
     assert beside["output have one shape"] == (360, 167)
@@ -199,7 +203,9 @@ def test_the_branchs_boxes_are_as_wide_as_its_maps_are_many() -> None:
     assert [float(box.attrib["width"]) for box in boxes] == [340 * count / 128 for count in channels]
     assert {float(box.attrib["x"]) + float(box.attrib["width"]) / 2 for box in boxes} == {285}
     tops = [float(box.attrib["y"]) for box in boxes]
-    assert tops == sorted(tops)
+    assert tops == [52 + 46 * index for index in range(8)]
+    assert drawing.findall(f"{SVG}line")[0].get("y1") == "32"
+    assert drawing.get("viewBox") == "0 0 720 446"
     sizes = {text.text: text.foot for text in placed_texts(drawing) if text.left == 16 and "×" in text.text[:8]}
     # A box is 26 high, a text's foot 4 below the middle; the stages with stride 2 are the 1st, 4th and 5th.
     assert sizes == {"128 × 256": tops[0] + 17, "64 × 128": tops[3] + 17, "32 × 64": tops[4] + 17}
@@ -243,7 +249,9 @@ def test_both_sides_of_the_fusion_meet_in_its_sum() -> None:
     assert _texts(drawing, "name") == [
         *("Upsample × 4", "DWConv (dilation 4) 3/1, f", "Conv2d 1/1, –", "Conv2d 1/1, –", "add, f"),
     ]
-    assert _texts(drawing).count("128 × 256 × 128") == 4
+    shapes = [(text.left, text.foot) for text in placed_texts(drawing) if text.text == "128 × 256 × 128"]
+    assert shapes == [(558, top + 20) for top in (52, 104, 156, 208)]
+    assert drawing.get("viewBox") == "0 0 720 320"
     ends = {}
     for line in drawing.findall(f"{SVG}line"):
         ends.setdefault(float(line.attrib["y2"]) + 5, []).append(float(line.attrib["x1"]))
