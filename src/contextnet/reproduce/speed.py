@@ -1,6 +1,7 @@
 """How fast networks run on one machine, all of them in turns in one run, on one engine.
 
-Weights are fresh: they take as long as trained ones. Everything begins with one uint8 image in memory, batch 1.
+Weights are fresh: a network takes as long with them as with trained ones. Labels do not, and on a CPU are those of the
+street's own scores, at each network's stride. Everything begins with one uint8 image in memory, batch 1.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from contextnet.benchmark.engine_calls import OverlappingCalls, SingleCalls
 from contextnet.benchmark.noise import MAX_SPREAD, find_noise, watched
@@ -24,9 +27,10 @@ from contextnet.models.cost import measure_cost
 from contextnet.models.network import build_network
 from contextnet.models.storage import Weights, write_weights
 from contextnet.network_spec import named_spec
+from contextnet.reproduce.street_labels import StreetEngine, street_scores
 from contextnet.runtime.engines.choice import PYTORCH
 from contextnet.runtime.engines.cores import streaming_calls
-from contextnet.runtime.engines.engine import EngineInfo
+from contextnet.runtime.engines.engine import Engine, EngineInfo
 from contextnet.runtime.segmenter import EngineChoice
 
 ROUNDS = 5
@@ -86,6 +90,7 @@ def measure_speeds(
     """
     require_drawable(size_hw)
     image_HW3 = draw_street(size_hw)
+    street = street_scores(image_HW3)
     timers: dict[str, Timer] = {}
     refused: dict[str, str] = {}
     with ExitStack() as stack, TemporaryDirectory(prefix="contextnet-") as folder:
@@ -95,7 +100,8 @@ def measure_speeds(
                 single = stack.enter_context(closing(choice.open(place, 1).engine))
                 calls = streaming_calls(single.info.device, choice.threads)
                 several = stack.enter_context(closing(choice.open(place, calls).engine))
-                one, overlapping = SingleCalls(single, image_HW3), OverlappingCalls(several, image_HW3)
+                one = SingleCalls(_labelling(single, street), image_HW3)
+                overlapping = OverlappingCalls(_labelling(several, street), image_HW3)
                 one.labelled_s(1)
                 overlapping.drained_s(1)
             except (ContextNetError, torch.OutOfMemoryError, MemoryError) as error:
@@ -119,6 +125,11 @@ def measure_speeds(
         if network not in refused
     ]
     return SpeedRun(size_hw, engine, in_flight, tuple(speeds), refused)
+
+
+def _labelling(engine: Engine, street: Mapping[int, NDArray[np.float32]]) -> Engine:
+    """Have an engine on the CPU label the street; on a GPU labels take the same whatever they are."""
+    return StreetEngine(engine, street) if engine.info.device == "cpu" else engine
 
 
 def _in_whole_shifts(calls: OverlappingCalls, in_flight: int) -> Timer:

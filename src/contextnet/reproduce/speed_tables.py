@@ -11,6 +11,8 @@ from contextnet.reproduce.speed import Speed, SpeedRun, spread_note
 from contextnet.reproduce.table import Column, Row, Table, Value
 
 OURS = "cn14"
+LABELLED = {True: "labels are those of a trained network's scores, at each one's stride", False: "labels are their own"}
+"""What is labelled, on a CPU and on a GPU."""
 COMPARED: tuple[str, ...] = (OURS, *BASELINES)
 """Every network of Table 7, Table 6's others, Fast-SCNN and DABNet."""
 
@@ -40,7 +42,7 @@ def table7(run: SpeedRun, command: str) -> Table:
         "Everything: from one uint8 image in memory to its labels in memory, one image after the other. Pipelined: the "
         f"same with {run.in_flight} images on their way. × as fast: the median over the rounds, everything included.",
         f"{engine.name} {engine.version} in {engine.precision} on {place_words(engine.device)}. Fresh weights, which "
-        f"take as long as trained ones. {spread_note()}",
+        f"take as long as trained ones; {LABELLED[engine.device == 'cpu']}. {spread_note()}",
     ]
     if papers:
         notes.append(
