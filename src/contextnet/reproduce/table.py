@@ -120,7 +120,7 @@ class Table:
             parts.append("\n".join(f"- {_plain(note)}" for note in self.notes))
         if command := self.facts.get("command"):
             # The words end the list: indented lines right behind it would belong to its last item.
-            parts += ["Product with:", indent(str(command), "    ")]
+            parts += ["Made with:", indent(str(command), "    ")]
         return "\n\n".join(parts) + "\n"
 
     def in_order(self) -> list[Row]:
