@@ -47,7 +47,7 @@ MARKDOWN = """\
 - Methods with \\* and \\* are others'.
 - See `a*b`.
 
-Product with:
+Made with:
 
     contextnet reproduce
       table4
