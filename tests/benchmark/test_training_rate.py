@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from contextnet.benchmark.plain_step import draw_plain_batch
 from contextnet.benchmark.training_rate import measure_training, noise_split
 from contextnet.cli import main
 from contextnet.data.augmentation import NO_AUGMENTATION, AugmentationRanges
+from contextnet.data.augmentation.sensor import blur, gaussian_kernels
 from contextnet.data.batches import Batch
 from contextnet.data.decoding import DecodedSplit
 from contextnet.labels import CAMVID
@@ -77,6 +80,46 @@ def test_plain_colors_stay_within_their_ranges() -> None:
     # Grey has no hue or saturation and no contrast of its own: brightness alone moves it, by up to a fifth.
     assert 80 <= min(values) < 88
     assert 112 < max(values) <= 120
+
+
+def plain_pixels(image: torch.Tensor, count: int, **ranges: float) -> np.ndarray:
+    """The image as the plain way shows it ``count`` times, float (count, 3, H, W)."""
+    split = DecodedSplit("one", CAMVID, "", (image,), (torch.zeros(image.shape[1:], dtype=torch.uint8),), ())
+    size_hw = (image.shape[1], image.shape[2])
+    changes = replace(NO_AUGMENTATION, **ranges)
+    batch = draw_plain_batch(split, [0] * count, size_hw, changes, np.random.default_rng(3))
+    pixels: np.ndarray = batch.images.double().numpy()
+    return pixels
+
+
+def test_plain_light_and_sensor_stay_within_their_ranges() -> None:
+    grey = torch.full((3, 16, 16), 100, dtype=torch.uint8)
+    red, green, blue = plain_pixels(grey, 60, cast=0.3).mean((2, 3)).T
+    assert green == pytest.approx(100, abs=1e-3)
+    for gain in (red, blue):
+        assert 70 <= gain.min() < 75
+        assert 125 < gain.max() <= 130.001
+    # 255 · (100 / 255)^exp(±0.3) are 72.06 and 127.49.
+    bent = plain_pixels(grey, 60, gamma=0.3).mean((1, 2, 3))
+    assert 72.06 <= bent.min() < 75
+    assert 124 < bent.max() <= 127.5
+    deviations = plain_pixels(grey, 60, noise=10).std((1, 2, 3))
+    assert 0 <= deviations.min() < 1
+    assert 9 < deviations.max() < 10.7
+    white = plain_pixels(torch.full((3, 16, 16), 255, dtype=torch.uint8), 9, noise=10)
+    assert 200 < white.min() < white.max() == 255
+
+
+def test_plain_blur_is_the_gaussian_of_the_fast_way() -> None:
+    point = torch.zeros((3, 15, 17), dtype=torch.uint8)
+    point[:, 7, 8] = 200
+    for seen in plain_pixels(point, 12, blur=1.0):
+        assert seen.sum() == pytest.approx(600, rel=1e-3)
+        # The sigma that was drawn shows in how much the neighbour has of the centre.
+        sigma = math.sqrt(-0.5 / math.log(max(seen[0, 7, 9] / seen[0, 7, 8], 1e-30)))
+        expected = blur(point[None].float(), gaussian_kernels(torch.tensor([sigma])))[0]
+        np.testing.assert_allclose(seen, expected.numpy(), atol=0.05)
+    assert (plain_pixels(point, 40, blur=0.5).max((1, 2, 3)) > 199).mean() == pytest.approx(0.6, abs=0.2)
 
 
 def test_command_gives_the_figures_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,32 @@ def test_show_writes_a_grid_of_images_and_overlays(shell: Run, streets: Path, tm
     assert grid.read_bytes() == first, "equal seeds must give equal pictures"
 
 
+def test_show_augments_as_a_recipe_says(shell: Run, streets: Path, tmp_path: Path) -> None:
+    grids = []
+    for number, words in enumerate((["--crop", "48x64"], [], ["--set", "augmentation.noise=60"])):
+        grid = tmp_path / f"{number}.png"
+        recipe = ["--recipe", "cn14-camvid", "--set", "augmentation.crop_hw=[48, 64]"] if number else []
+        where = ["--split", "val", "--count", "2", "--output", str(grid)]
+        code, _, err = shell("data", "show", f"cityscapes:{streets}", *where, *recipe, *words)
+        assert code == 0, err
+        grids.append(read_image(grid).astype(int))
+    default, plain, noisy = grids
+    assert default.shape == plain.shape == noisy.shape
+    assert (default != plain).any(), "the recipe scales otherwise"
+    # Left of each overlay stands the image: its pixels are as far from their neighbours as the noise is strong.
+    roughness = [abs(np.diff(grid[2:46, 2:62], axis=1)).mean() for grid in (plain, noisy)]
+    assert roughness[1] > roughness[0] + 10
+
+
+def test_check_reads_a_part_of_a_split(shell: Run, streets: Path) -> None:
+    names = sorted(path.name for path in streets.rglob("*_leftImg8bit.png"))
+    part = f"val@-{names[0].removesuffix('_leftImg8bit.png')}"
+    code, out, err = shell("data", "check", f"cityscapes:{streets}", "--split", part, "--json", "-")
+    assert code == 0, err
+    (report,) = json.loads(out)
+    assert (report["name"], report["images"]) == (f"cityscapes/{part}", 1)
+
+
 def test_check_reads_the_splits_that_are_there(shell: Run, tmp_path: Path) -> None:
     yard = tmp_path / "yard"
     for folder, pixels in (("images", np.zeros((1, 3, 3), np.uint8)), ("masks", np.array([[0, 1, 1]], np.uint8))):
@@ -104,6 +130,13 @@ def test_show_does_not_read_instance_masks(shell: Run, streets: Path, tmp_path: 
         (["check", "camvids:/nowhere"], "did you mean 'camvid'"),
         (["check", "camvid:/nowhere"], "/nowhere"),
         (["show", "synthetic:64", "--output", "x.png"], "expected HEIGHTxWIDTH first"),
+        (["show", "synthetic:64x128", "--set", "augmentation.noise=8"], "changes a value of a recipe; give --recipe"),
+        (
+            ["show", "synthetic:64x128", "--recipe", "cn14-camvid", "--set", "augmentation.cast=1"],
+            "'augmentation.cast'",
+        ),
+        (["show", "synthetic:64x128", "--split", "train@a"], "its samples have no file names"),
+        (["check", "synthetic:64x128", "--split", "train@"], "holds an empty part"),
         (["show", "synthetic:64x128,drive=2", "--output", "x.png"], "'drive=2' is none of drives=N"),
     ],
 )

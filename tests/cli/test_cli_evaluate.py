@@ -98,6 +98,18 @@ def test_a_window_over_the_whole_image_changes_no_score(shell: Run, lively_weigh
     assert windowed["scoring"]["window"] == [64, 128]
 
 
+def test_a_part_of_a_split_is_scored_by_itself(shell: Run, lively_weights: Path, streets: Path) -> None:
+    whole = facts_of(shell, lively_weights, streets)
+    last = sorted(path.name for path in streets.rglob("*_leftImg8bit.png"))[-1].removesuffix("_leftImg8bit.png")
+    parts = [facts_of(shell, lively_weights, streets, "--split", f"val@{sign}{last}") for sign in ("", "-")]
+    assert [(facts["data"], facts["images"]) for facts in parts] == [
+        (f"cityscapes/val@{last}", 1),
+        (f"cityscapes/val@-{last}", 1),
+    ]
+    one, other = (np.array(facts["confusion"]) for facts in parts)
+    assert (one + other).tolist() == whole["confusion"]
+
+
 def test_the_table_says_how_it_was_scored(shell: Run, lively_weights: Path, streets: Path) -> None:
     code, out, err = shell("evaluate", str(lively_weights), f"cityscapes:{streets}", "--scales", "0.5,1", "--flip")
     assert code == 0, err

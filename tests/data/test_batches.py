@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,14 @@ import pytest
 import torch
 from made_samples import CallableData, sample
 
-from contextnet.data.augmentation import NO_AUGMENTATION, AugmentationRanges
+from contextnet.data.augmentation import (
+    NO_AUGMENTATION,
+    AugmentationRanges,
+    draw_color_maps,
+    draw_windows,
+    recolor,
+    warp,
+)
 from contextnet.data.batches import (
     AUGMENTATION_STREAM,
     NETWORK_STREAM,
@@ -58,6 +66,7 @@ def test_generators_are_pure_and_differ_by_seed_step_and_stream() -> None:
 
 
 RANGES = AugmentationRanges()
+SENSED = AugmentationRanges(cast=0.3, gamma=0.3, blur=0.6, noise=8.0)
 
 
 def augmenting(seed: int, step: int) -> torch.Generator:
@@ -108,15 +117,18 @@ def test_batch_is_a_function_of_the_generator() -> None:
 SIZES = {"alike": [(12, 20)] * 7, "mixed": [(12, 20), (12, 20), (9, 31), (40, 16), (12, 20), (12, 20), (12, 20)]}
 
 
+@pytest.mark.parametrize("ranges", [RANGES, SENSED], ids=["as in the paper", "light and sensor"])
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("lengths", [(2, 2, 2, 1), (3, 3, 1), (1,) * 7, (7,), (5, 2)])
-def test_parts_put_together_are_the_whole_batch(sizes: str, lengths: tuple[int, ...]) -> None:
+def test_parts_put_together_are_the_whole_batch(
+    sizes: str, lengths: tuple[int, ...], ranges: AugmentationRanges
+) -> None:
     split = split_of(SIZES[sizes])
     indices = [6, 2, 0, 1, 5, 3, 4]
-    whole = draw_batch(split, indices, (16, 24), RANGES, augmenting(3, 1))
+    whole = draw_batch(split, indices, (16, 24), ranges, augmenting(3, 1))
     starts = [sum(lengths[:k]) for k in range(len(lengths))]
     parts = [
-        draw_batch(split, indices, (16, 24), RANGES, augmenting(3, 1), part=slice(start, start + length))
+        draw_batch(split, indices, (16, 24), ranges, augmenting(3, 1), part=slice(start, start + length))
         for start, length in zip(starts, lengths, strict=True)
     ]
     assert [len(part.images) for part in parts] == list(lengths)
@@ -127,15 +139,50 @@ def test_parts_put_together_are_the_whole_batch(sizes: str, lengths: tuple[int, 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_number_of_threads_does_not_change_a_batch(threads: int) -> None:
     split = split_of([(48, 64)] * 5)
-    expected = draw_batch(split, [0, 1, 2, 3, 4], (40, 56), RANGES, augmenting(3, 1))
+    expected = draw_batch(split, [0, 1, 2, 3, 4], (40, 56), SENSED, augmenting(3, 1))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        batch = draw_batch(split, [0, 1, 2, 3, 4], (40, 56), RANGES, augmenting(3, 1))
+        batch = draw_batch(split, [0, 1, 2, 3, 4], (40, 56), SENSED, augmenting(3, 1))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(batch.labels, expected.labels)
     torch.testing.assert_close(batch.images, expected.images, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("step", "images", "labels"), [(1, 2468955520, 596215525), (11, 1754354240, 2890809036)])
+def test_batches_without_light_and_sensor_are_those_of_before_there_were_any(
+    step: int, images: int, labels: int
+) -> None:
+    # Checksums taken then; in these two steps no pixel is within 0.001 of being rounded otherwise.
+    batch = draw_batch(split_of([(12, 20), (12, 20), (9, 31)]), [2, 0, 1], (6, 8), RANGES, augmenting(3, step))
+    assert zlib.crc32(batch.images.round().byte().contiguous().numpy().tobytes()) == images
+    assert zlib.crc32(batch.labels.byte().contiguous().numpy().tobytes()) == labels
+
+
+def test_without_light_and_sensor_a_batch_is_warped_and_recoloured_and_no_more() -> None:
+    split, random, again = split_of([(12, 20)] * 3), augmenting(3, 2), augmenting(3, 2)
+    batch = draw_batch(split, [2, 0, 1], (16, 24), RANGES, random)
+    windows = draw_windows([(12, 20)] * 3, (16, 24), RANGES, again)
+    matrix, grey_share = draw_color_maps(3, RANGES, again)
+    assert torch.equal(random.get_state(), again.get_state()), "nothing else is drawn"
+    for place, index in enumerate([2, 0, 1]):
+        one = slice(place, place + 1)
+        warped, labels = warp(split.images[index][None], split.masks[index][None], windows[one], (16, 24))
+        assert torch.equal(batch.labels[one], labels.long())
+        assert torch.equal(batch.images[one], recolor(warped, matrix[one], grey_share[one]))
+
+
+def test_light_and_sensor_change_the_images_and_nothing_else() -> None:
+    split = split_of([(12, 20), (9, 31), (12, 20)])
+    plain, sensed, again = (
+        draw_batch(split, [0, 1, 2], (16, 24), ranges, augmenting(5, 1)) for ranges in (RANGES, SENSED, SENSED)
+    )
+    assert torch.equal(sensed.labels, plain.labels)
+    assert torch.equal(sensed.images, again.images)
+    assert (sensed.images - plain.images).abs().mean() > 2
+    assert 0 <= sensed.images.min() <= sensed.images.max() <= 255
+    assert sensed.images.stride() == plain.images.stride()
 
 
 @pytest.mark.parametrize("sizes", SIZES)

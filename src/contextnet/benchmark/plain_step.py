@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from contextnet.data.augmentation import AugmentationRanges
+from contextnet.data.augmentation.ranges import AugmentationRanges
+from contextnet.data.augmentation.sensor import BLUR_RADIUS, GREATEST_SIGMA
 from contextnet.data.batches import Batch
 from contextnet.data.decoding import DecodedSplit
 from contextnet.labels import IGNORE_INDEX
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 RGB_TO_YIQ = np.array(((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)), np.float32)
 
 
@@ -36,7 +38,7 @@ def draw_plain_batch(
         cut, mask = _scale_and_cut(image_HW3, split.masks[index].numpy(), crop_hw, ranges, random)
         if random.random() < ranges.flip:
             cut, mask = cut[:, ::-1], mask[:, ::-1]
-        images.append(_recolor(cut, ranges, random).transpose(2, 0, 1))
+        images.append(_sense(_recolor(cut, ranges, random), ranges, random).transpose(2, 0, 1))
         masks.append(mask.astype(np.int64))
     return Batch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)))
 
@@ -66,7 +68,7 @@ def _scale_and_cut(
     return image[rows, columns], mask[rows, columns]
 
 
-def _recolor(image_HW3: Pixels, ranges: AugmentationRanges, random: np.random.Generator) -> NDArray[np.float32]:
+def _recolor(image_HW3: Pixels, ranges: AugmentationRanges, random: np.random.Generator) -> Floats:
     """Turn the hue and stretch the saturation in YIQ, then stretch brightness and contrast, each by a random amount."""
     angle = random.uniform(-ranges.hue, ranges.hue) * 2 * np.pi
     saturation = 1 + random.uniform(-ranges.saturation, ranges.saturation)
@@ -76,5 +78,37 @@ def _recolor(image_HW3: Pixels, ranges: AugmentationRanges, random: np.random.Ge
     image = image * (1 + random.uniform(-ranges.brightness, ranges.brightness))
     contrast = 1 + random.uniform(-ranges.contrast, ranges.contrast)
     mean = float((image @ RGB_TO_YIQ[0]).mean())
-    recolored: NDArray[np.float32] = np.clip((image - mean) * contrast + mean, 0, 255).astype(np.float32)
+    recolored: Floats = np.clip((image - mean) * contrast + mean, 0, 255).astype(np.float32)
     return recolored
+
+
+def _sense(image_HW3: Floats, ranges: AugmentationRanges, random: np.random.Generator) -> Floats:
+    """Cast, gamma, blur and noise, each by a random amount; what is off draws nothing."""
+    image = image_HW3
+    if ranges.cast:
+        red, blue = np.exp(random.uniform(np.log(1 - ranges.cast), np.log(1 + ranges.cast), 2))
+        image = np.clip(image * np.array((red, 1, blue), np.float32), 0, 255)
+    if ranges.gamma:
+        exponent = np.float32(np.exp(random.uniform(-ranges.gamma, ranges.gamma)))
+        image = np.power(image / np.float32(255), exponent) * np.float32(255)
+    if ranges.blur and random.random() < ranges.blur:
+        image = _blur(image, GREATEST_SIGMA * random.random())
+    if ranges.noise:
+        deviation = np.float32(ranges.noise * random.random())
+        image = np.clip(image + deviation * random.standard_normal(image.shape, np.float32), 0, 255)
+    return image
+
+
+def _blur(image_HW3: Floats, sigma: float) -> Floats:
+    """Convolve with a Gaussian along y and along x; beyond the image its edge goes on."""
+    offsets = np.arange(-BLUR_RADIUS, BLUR_RADIUS + 1)
+    kernel = np.exp(-0.5 * (offsets / max(sigma, 1e-3)) ** 2).astype(np.float32)
+    kernel /= kernel.sum()
+    image = image_HW3
+    for axis, length in enumerate(image_HW3.shape[:2]):
+        sides = [(BLUR_RADIUS, BLUR_RADIUS) if other == axis else (0, 0) for other in range(3)]
+        padded = np.pad(image, sides, mode="edge")
+        image = np.zeros_like(image)
+        for start, weight in enumerate(kernel):
+            image += weight * padded.take(range(start, start + length), axis)
+    return image

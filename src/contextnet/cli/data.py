@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -20,8 +20,12 @@ from contextnet.data.doctor.table import diagnosis_table, proposal_yaml
 from contextnet.data.doctor.unlabelled import check_unlabelled, lacks_labels
 from contextnet.data.relabel import without_instances
 from contextnet.data.sources import list_splits, open_data
-from contextnet.errors import DataError
+from contextnet.errors import DataError, RecipeError
 from contextnet.files import write_text
+from contextnet.recipes.catalogue import find_recipe
+
+if TYPE_CHECKING:
+    from contextnet.data.augmentation.ranges import AugmentationRanges
 
 app = Typer(help="Check, look at and make data sets.", no_args_is_help=True)
 
@@ -38,7 +42,7 @@ _LABEL_PROBLEMS = frozenset(
 def check(
     data: Source,
     split: Annotated[
-        list[str] | None, Option(help="A split to read; may be given several times; all without it.")
+        list[str] | None, Option(help="A split, or SPLIT@PART, to read; may be given several times; all without it.")
     ] = None,
     json_file: JsonFile = None,
     write_labels: Annotated[
@@ -115,9 +119,17 @@ def _write_proposal(diagnosis: Diagnosis, name: str | None, path: Path, console:
 def show(
     data: Source,
     output: Annotated[Path, Option(help="The picture to write (PNG).")] = Path("augmented.png"),
-    split: Annotated[str, Option(help="The split to show.")] = "train",
+    split: Annotated[str, Option(help="The split to show, or a part of it: SPLIT@PART.")] = "train",
     count: Annotated[int, Option(min=1, max=64, help="How many samples.")] = 8,
-    crop: Annotated[str, Option(help="Crop size, HEIGHTxWIDTH.")] = "352x480",
+    crop: Annotated[
+        str | None, Option(metavar="HEIGHTxWIDTH", help="Crop size; the recipe's, or 352x480, if it is left out.")
+    ] = None,
+    recipe: Annotated[
+        str | None, Option(help="Augment as this recipe does: a file (YAML), or the name of one that is shipped.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe.")
+    ] = None,
     seed: Annotated[int, Option(min=0, help="Seed of the random choices.")] = 0,
 ) -> None:
     """Write a grid of augmented samples, each with its labels drawn over it on the right."""
@@ -125,11 +137,28 @@ def show(
     from contextnet.cli.augmented_grid import augmented_grid
     from contextnet.images import write_png
 
+    crop_hw, ranges = _augmentation(crop, recipe, set_ or [])
     samples = open_data(data, split)
-    write_png(output, augmented_grid(without_instances(samples), count, parse_size(crop), seed))
+    write_png(output, augmented_grid(without_instances(samples), count, crop_hw, ranges, seed))
     Console().print(
         f"{output}: {min(count, len(samples))} augmented samples of {samples.name}", highlight=False, markup=False
     )
+
+
+def _augmentation(
+    crop: str | None, recipe: str | None, overrides: list[str]
+) -> tuple[tuple[int, int], AugmentationRanges]:
+    """Give the size of crops and how they are changed: by the recipe, or by default where there is none."""
+    from contextnet.data.augmentation.ranges import AugmentationRanges
+    from contextnet.training.recipe.recipe import read_recipe
+
+    size_hw = parse_size(crop) if crop else None
+    if recipe is None:
+        if overrides:
+            raise RecipeError(f"--set {overrides[0]}: changes a value of a recipe; give --recipe as well")
+        return size_hw or (352, 480), AugmentationRanges()
+    options = read_recipe(find_recipe(recipe), overrides).augmentation
+    return size_hw or options.crop_hw, options.ranges()
 
 
 @app.command()

@@ -25,7 +25,7 @@ from contextnet.runtime.segmenter import Segmenter
 def evaluate(
     weights: Annotated[str, Argument(metavar="NETWORK", help="A shipped network, a weights file or a model file.")],
     data: Annotated[str, Argument(metavar="KIND:ROOT", help="The data set, as in camvid:/data/camvid.")],
-    split: Annotated[str, Option(help="The split to score.")] = "val",
+    split: Annotated[str, Option(help="The split to score, or a part of it: SPLIT@PART.")] = "val",
     scales: Annotated[str, Option(help="Average over these sizes of the image, as in 0.75,1,1.25.")] = "1",
     flip: Annotated[bool, Option("--flip", help="Average over the mirrored image as well.")] = False,
     window: Annotated[

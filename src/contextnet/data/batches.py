@@ -1,4 +1,4 @@
-"""From a decoded split to batches: shuffle by seed, warp and recolour by the batch."""
+"""From a decoded split to batches: shuffle by seed, augment by the batch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from contextnet.data.augmentation import AugmentationRanges, draw_color_maps, draw_windows, recolor, warp
+from contextnet.data.augmentation.color import draw_color_maps, recolor
+from contextnet.data.augmentation.geometry import draw_windows, warp
+from contextnet.data.augmentation.ranges import AugmentationRanges
+from contextnet.data.augmentation.sensor import draw_sensor, sense
 from contextnet.data.decoding import DecodedSplit
 
 ORDER_STREAM = 0
 """The stream of random numbers that shuffles the samples of an epoch."""
 
 AUGMENTATION_STREAM = 1
-"""The stream that warps and recolours the batch of a step."""
+"""The stream that augments the batch of a step."""
 
 NETWORK_STREAM = 2
 """The first of the streams that dropout draws from: that of a process is this one and its rank."""
@@ -55,7 +58,7 @@ def draw_batch(
     generator: Generator,
     part: slice = slice(None),
 ) -> Batch:
-    """Cut, warp and recolour the samples ``indices`` to one batch, on the generator's device.
+    """Warp, recolour and sense crops of the samples ``indices`` to one batch, on the generator's device.
 
     Only ``part`` of the batch is made and returned. What is random is drawn for the whole, so that parts drawn from
     equal generators put together are the whole, bit for bit.
@@ -63,13 +66,14 @@ def draw_batch(
     sizes_hw = [(h, w) for h, w in (split.masks[i].shape for i in indices)]
     windows = draw_windows(sizes_hw, crop_hw, ranges, generator)[part]
     matrix, grey_share = (maps[part] for maps in draw_color_maps(len(indices), ranges, generator))
+    sensor = draw_sensor(len(indices), ranges, generator)[part]
     chosen, device = indices[part], generator.device
     images = torch.empty((len(chosen), 3, *crop_hw), device=device, memory_format=torch.channels_last)
     labels = torch.empty((len(chosen), *crop_hw), dtype=torch.int64, device=device)
     for run in _runs(sizes_hw[part], device):
         pixels = _stack([split.images[i].permute(1, 2, 0) for i in chosen[run]], device).permute(0, 3, 1, 2)
         warped, labels[run] = warp(pixels, _stack([split.masks[i] for i in chosen[run]], device), windows[run], crop_hw)
-        images[run] = recolor(warped, matrix[run], grey_share[run])
+        images[run] = sense(recolor(warped, matrix[run], grey_share[run]), sensor[run])
     return Batch(images, labels)
 
 

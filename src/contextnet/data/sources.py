@@ -12,6 +12,7 @@ from contextnet.data.cityscapes import cityscapes_splits, open_cityscapes
 from contextnet.data.folder import folder_splits, open_folder
 from contextnet.data.kitti import kitti_splits, open_kitti
 from contextnet.data.pairs import PairedFiles, missing_mask
+from contextnet.data.parts import split_and_part, take_part
 from contextnet.data.sample import SegmentationData
 from contextnet.data.synthetic.source import open_synthetic, synthetic_splits
 from contextnet.errors import DataError
@@ -45,11 +46,20 @@ KINDS: dict[str, Kind] = {
 def open_data(source: str, split: str, *, allow_missing: bool = False) -> SegmentationData:
     """Open one split of the data set that ``source`` (``KIND:ROOT``) names, as in ``camvid:/data/camvid``.
 
-    An image whose mask is missing is refused here, before any time is spent, unless ``allow_missing``: the data check
-    opens a split that way to list them all. Raises ``DataError`` for an unknown kind, root or split.
+    ``SPLIT@PART`` is a part of a split by its file names, see ``contextnet.data.parts``. An image whose mask is missing
+    is refused here, before any time is spent, unless ``allow_missing``: the data check opens a split that way to list
+    them all. Raises ``DataError`` for an unknown kind, root or split, and for a part that cannot be taken.
     """
     kind, root = _kind_and_root(source)
-    data = kind.open(root, split)
+    whole, part = split_and_part(split, lambda: kind.splits(root))
+    data = kind.open(root, whole)
+    if part is not None:
+        if not isinstance(data, PairedFiles):
+            raise DataError(
+                f"data source '{source}', split '{split}': its samples have no file names, by which a part is taken; "
+                f"name the whole split '{whole}'"
+            )
+        data = take_part(data, part)
     if isinstance(data, PairedFiles) and not allow_missing:
         missing = data.missing_masks()
         if missing:

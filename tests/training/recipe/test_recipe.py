@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from contextnet.data.augmentation import AugmentationRanges
 from contextnet.errors import RecipeError
 from contextnet.recipes import find_recipe, recipe_names
 from contextnet.spec import variant
@@ -33,6 +34,20 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
     assert (recipe.batch_size, recipe.epochs, recipe.loss.auxiliary_weight) == (16, 1000, 0.4)
     assert recipe.augmentation.ranges().scale == (0.5, 2.0)
     assert recipe.network.spec(11).num_classes == 11
+
+
+def test_light_and_sensor_are_off_until_a_recipe_asks_for_them(tmp_path: Path) -> None:
+    path = write(tmp_path, LEAST)
+    assert read_recipe(path).augmentation.ranges() == AugmentationRanges()
+    overrides = [f"augmentation.{change}" for change in ("cast=0.3", "gamma=0.2", "blur=0.1", "noise=8.5", "hue=0.1")]
+    asked = AugmentationRanges(hue=0.1, cast=0.3, gamma=0.2, blur=0.1, noise=8.5)
+    assert read_recipe(path, overrides).augmentation.ranges() == asked
+
+
+@pytest.mark.parametrize("change", ["cast=1.0", "cast=-0.1", "gamma=1.5", "blur=2", "noise=-1", "noise=256"])
+def test_light_and_sensor_out_of_range_are_refused(tmp_path: Path, change: str) -> None:
+    with pytest.raises(RecipeError, match=f"'augmentation.{change.partition('=')[0]}' is {change.partition('=')[2]}"):
+        read_recipe(write(tmp_path, LEAST), [f"augmentation.{change}"])
 
 
 def test_paper_recipe_says_what_the_paper_says() -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from contextnet.data.doctor.census import count_masks
 from contextnet.data.doctor.class_list import find_class_list
 from contextnet.data.doctor.diagnosis import Diagnosis, diagnose
-from contextnet.data.doctor.unlabelled import lacks_labels
-from contextnet.data.folder import folder_pairs
+from contextnet.data.doctor.unlabelled import lacks_labels, unlabelled_pairs
 from contextnet.data.label_file import LabelFile
 from contextnet.data.pairs import Pair, PairedFiles
 from contextnet.data.sources import open_data
@@ -29,7 +28,7 @@ def diagnose_source(
     pairs: list[Pair] = []
     for split in splits:
         if lacks_labels(source):
-            pairs.extend(folder_pairs(root, split)[0])
+            pairs.extend(unlabelled_pairs(root, split)[0])
             continue
         data = open_data(source, split, allow_missing=True)
         if not isinstance(data, PairedFiles):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from contextnet.data.augmentation import AugmentationRanges
+from contextnet.data.augmentation.ranges import AugmentationRanges
 from contextnet.training.recipe.options import Count, Options, PositivePair, Share, SizePair
 
 ClassNames = dict[str, str]
@@ -29,6 +29,7 @@ class ExtraData(Options):
 class DataOptions(Options):
     """Where samples come from: ``source`` is KIND:ROOT; ``unreadable_budget`` is how many may be skipped.
 
+    Splits, also those of ``extra``, may be parts of one, as in ``train@-0006R0``: see ``contextnet.data.parts``.
     ``labels`` is the label set that all data is brought to: a built-in one's name or a label-set YAML, or that of
     ``source`` if it is left out. ``classes`` and ``extra`` say how classes are renamed and which data is added.
     ``store`` is where the decoded training split is kept: in main memory, on the device, or in a file that is mapped;
@@ -46,7 +47,10 @@ class DataOptions(Options):
 
 
 class AugmentationOptions(Options):
-    """Crop size (height, width) and the ranges of random changes (section 3.1); see ``AugmentationRanges``."""
+    """Crop size (height, width) and the ranges of random changes; see ``AugmentationRanges``.
+
+    Those of light and sensor, from ``cast`` on, are none of the paper's (section 3.1) and off by default.
+    """
 
     crop_hw: SizePair
     scale: PositivePair = (0.5, 2.0)
@@ -55,6 +59,10 @@ class AugmentationOptions(Options):
     saturation: Share = 0.4
     brightness: Share = 0.4
     contrast: Share = 0.4
+    cast: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    gamma: Share = 0.0
+    blur: Share = 0.0
+    noise: Annotated[float, Field(ge=0, le=255)] = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentationOptions:
@@ -64,4 +72,4 @@ class AugmentationOptions(Options):
 
     def ranges(self) -> AugmentationRanges:
         """Give the ranges as the augmentation takes them."""
-        return AugmentationRanges(self.scale, self.flip, self.hue, self.saturation, self.brightness, self.contrast)
+        return AugmentationRanges(**self.model_dump(exclude={"crop_hw"}))
