@@ -1,4 +1,4 @@
-"""``contextnet benchmark``: how fast this machine labels images, and how fast it trains."""
+"""``contextnet benchmark``: how fast this machine labels images and trains, and what networks bear."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from typer import Argument, Option
 from typer.core import TyperGroup
 
-from contextnet.cli import stream_benchmark
+from contextnet.cli import robustness_benchmark, stream_benchmark
 from contextnet.cli.benchmark_options import DEFAULT_SIZE, Rounds, Size, tell
 from contextnet.cli.inference_table import print_rate
 from contextnet.cli.optional import require_torch
@@ -46,8 +46,9 @@ class WeightsFirst(TyperGroup):
 app = typer.Typer(
     cls=WeightsFirst,
     no_args_is_help=True,
-    subcommand_metavar="WEIGHTS | training | stream | live | steadiness [OPTIONS]",
-    help="Measure how fast this machine labels images with WEIGHTS, trains, streams, and keeps up with a camera.",
+    subcommand_metavar="WEIGHTS | training | stream | live | steadiness | robustness [OPTIONS]",
+    help="Measure how fast this machine labels images with WEIGHTS, trains, streams, and keeps up with a camera; how "
+    "steady labels are, and how well a network bears worse images.",
 )
 
 
@@ -122,7 +123,12 @@ def training(
     tell(rate.to_json(), json_, lambda: Console().print(_table(rate)))
 
 
-for command in (stream_benchmark.stream, stream_benchmark.live, stream_benchmark.steadiness):
+for command in (
+    stream_benchmark.stream,
+    stream_benchmark.live,
+    stream_benchmark.steadiness,
+    robustness_benchmark.robustness,
+):
     app.command()(command)
 
 
