@@ -93,6 +93,7 @@ def test_blur_goes_on_beyond_the_edge_and_leaves_sharp_images_alone() -> None:
     kernels = gaussian_kernels(torch.tensor([1.5, 0.0, 0.9]))
     seen = blur(images, kernels)
     assert torch.equal(seen[1], images[1])
+    assert torch.equal(blur(images[1:2], kernels[1:2]), images[1:2])
     weights = kernels.double().numpy()
     for k in (0, 2):
         taps = np.concatenate((weights[k][:0:-1], weights[k]))
