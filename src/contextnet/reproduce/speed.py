@@ -34,7 +34,7 @@ from contextnet.runtime.engines.engine import Engine, EngineInfo
 from contextnet.runtime.segmenter import EngineChoice
 
 ROUNDS = 5
-TURN_S = 0.3
+TURN_S = 0.5
 SLOW_S = 0.5
 """What takes longer has one run in each round, lest a table take hours."""
 
