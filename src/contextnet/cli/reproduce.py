@@ -91,31 +91,44 @@ def reproduce(
 ) -> None:
     """Make a table or a figure of the paper from this project's own runs, the paper's figures beside them."""
     require_torch("reproduce", extra="export")
-    from contextnet.reproduce.results_page import write_results_page
-    from contextnet.reproduce.targets import Reproducer
-    from contextnet.runtime.segmenter import EngineChoice
 
     require_json_target(json_)
     require_device(device)
-    on_gpu = device != "cpu"
-    named = engine if engine != "auto" else "pytorch" if on_gpu else "openvino"
-    choice = EngineChoice(named, device, precision or (None if on_gpu else "fp32"), threads)
-    made: list[Product] = []
+    choice = _engine_choice(engine, device, precision, threads)
     with _stopping():
         request = _request(target, data or [], budget, size or [], image or [], weights, runs, set_ or [], choice)
-        page = _page_beside(output)
-        _make_folder(output, page)
-        for one in Reproducer(request).make(target):
-            _keep(output, one)
-            write_results_page(output, page, INTRODUCTION)
-            made.append(one)
-            if json_ != "-":
-                _print(one.table)
+        made = _make(target, request, output, prints=json_ != "-")
     if json_:
         emit_json(_values(made, output), json_)
     else:
         told = Console(soft_wrap=True, highlight=False, markup=False)
-        told.print(f"{page}: all tables that {output} holds")
+        told.print(f"{_page_beside(output)}: all tables that {output} holds")
+
+
+def _engine_choice(engine: str, device: str, precision: str | None, threads: int | None) -> EngineChoice:
+    """Choose what is timed: OpenVINO in float32 on a CPU, PyTorch in its own precision on a GPU, unless asked else."""
+    from contextnet.runtime.segmenter import EngineChoice
+
+    on_gpu = device != "cpu"
+    named = engine if engine != "auto" else "pytorch" if on_gpu else "openvino"
+    return EngineChoice(named, device, precision or (None if on_gpu else "fp32"), threads)
+
+
+def _make(target: str, request: Request, output: Path, *, prints: bool) -> list[Product]:
+    """Make a target, and keep each table and the page of all as soon as it is done."""
+    from contextnet.reproduce.results_page import write_results_page
+    from contextnet.reproduce.targets import Reproducer
+
+    page = _page_beside(output)
+    _make_folder(output, page)
+    made: list[Product] = []
+    for one in Reproducer(request).make(target):
+        _keep(output, one)
+        write_results_page(output, page, INTRODUCTION)
+        made.append(one)
+        if prints:
+            _print(one.table)
+    return made
 
 
 def _request(
