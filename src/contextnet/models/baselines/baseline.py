@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from contextnet.models.baselines.catalogue import BASELINES
-from contextnet.models.contextnet import NetworkOutput, initialize
+from contextnet.models.initialization import initialize
+from contextnet.models.network_output import NetworkOutput
 from contextnet.models.resize import pad_to_multiple, upscale_to
 from contextnet.network_spec import BaselineSpec
 from contextnet.spec import INPUT_SCALE
