@@ -49,12 +49,9 @@ class AsymmetricBottleneck(nn.Module):
 
 
 class DABNet(nn.Module):
-    """DABNet with three and six bottlenecks.
+    """DABNet with three and six bottlenecks. It has neither an auxiliary head nor dropout."""
 
-    It has neither an auxiliary head nor dropout, so both options are without effect.
-    """
-
-    def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             conv_unit(3, 32, 3, stride=2, activation=prelu, eps=_EPS),

@@ -100,11 +100,10 @@ class UpBottleneck(nn.Module):
 class ENet(nn.Module):
     """ENet, as in Table 1; the decoder's activations are ReLU without dropout, as in the authors' code.
 
-    It has neither an auxiliary head nor dropout before its classifier, so both options are without effect; the dropout
-    in its bottlenecks is the paper's.
+    It has neither an auxiliary head nor dropout before its classifier; the dropout in its bottlenecks is the paper's.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.initial = PooledDownsampler(3, 16, activation=prelu, eps=_EPS)
         self.down1 = DownBottleneck(16, 64, dropout=_EARLY_DROPOUT)

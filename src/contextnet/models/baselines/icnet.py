@@ -55,10 +55,10 @@ class ICNet(nn.Module):
 
     The quarter branch begins with the half branch's layers, shrunk again: both read the half-size image up to the first
     block of the third stage, as in the authors' model. Of the two auxiliary heads the one on the finer fusion is kept,
-    which reaches both coarser branches. There is no dropout, so that option is without effect.
+    which reaches both coarser branches. There is no dropout.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
+    def __init__(self, num_classes: int, *, auxiliary: bool) -> None:
         super().__init__()
         self.halve = Downscale(2)
         self.shared = nn.Sequential(

@@ -21,10 +21,10 @@ _DECODER = ((64, 64), (128, 128, 64), (256, 256, 256, 128), (512, 512, 512, 256)
 class SegNet(nn.Module):
     """SegNet with 26 convolutions of 3×3.
 
-    It has neither an auxiliary head nor dropout (that is Bayesian SegNet's), so both options are without effect.
+    It has neither an auxiliary head nor dropout, which is Bayesian SegNet's.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.encoder = nn.ModuleList(_level(widths) for widths in _ENCODER)
         self.decoder = nn.ModuleList(_level(widths) for widths in _DECODER)
