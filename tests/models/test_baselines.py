@@ -11,33 +11,26 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from contextnet.models.baselines import layers
 from contextnet.models.baselines.catalogue import BODIES
-from contextnet.models.baselines.dabnet import AsymmetricBottleneck, DABNet
+from contextnet.models.baselines.dabnet import AsymmetricBottleneck, AveragePool, DABNet
 from contextnet.models.baselines.deeplab_v2 import AtrousPyramid, DeepLabV2
-from contextnet.models.baselines.enet import Bottleneck, DownBottleneck, ENet, UpBottleneck
+from contextnet.models.baselines.enet import Bottleneck as ENetBottleneck
+from contextnet.models.baselines.enet import DownBottleneck, ENet, PadChannels, UpBottleneck
 from contextnet.models.baselines.erfnet import ERFNet, NonBottleneck1D
-from contextnet.models.baselines.fast_scnn import FastSCNN, FeatureFusion, InvertedBottleneck
-from contextnet.models.baselines.icnet import CascadeFusion, ICNet, SummedPyramid
-from contextnet.models.baselines.layers import (
-    AveragePool,
-    ChoosingPool,
-    Downscale,
-    GridAverage,
-    PadChannels,
-    PooledDownsampler,
-    SpreadGrid,
-    Unpool,
-    Upscale,
-    conv_unit,
-    doubling_unit,
-    prelu,
-)
+from contextnet.models.baselines.fast_scnn import FastSCNN, FeatureFusion
+from contextnet.models.baselines.grid_average import GridAverage, SpreadGrid
+from contextnet.models.baselines.icnet import CascadeFusion, Downscale, ICNet, SummedPyramid
+from contextnet.models.baselines.pooled_downsampler import PooledDownsampler
 from contextnet.models.baselines.pspnet import PSPNet
 from contextnet.models.baselines.pyramid_pooling import StackedPyramid
 from contextnet.models.baselines.residual import ResidualBottleneck
+from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
+from contextnet.models.baselines.upscaling import Upscale
+from contextnet.models.blocks import Bottleneck
+from contextnet.models.conv_units import conv_unit, doubling_unit, prelu, relu
 from contextnet.models.folding import fold_batch_norm
 from contextnet.network_spec import BaselineSpec
+from contextnet.spec import BottleneckSpec
 
 NAMES = tuple(BODIES)
 
@@ -420,9 +413,9 @@ def test_dilation_widens_what_a_pixel_reaches() -> None:
     spread = _square(*range(-2, 3)) | _square(*reach)
     assert _cells_within_reach(AsymmetricBottleneck(4, 8), 4) == spread
     assert _cells_within_reach(ResidualBottleneck(4, 1, dilation=4), 4) == _square(-4, 0, 4)
-    bottleneck = {"dropout": 0.1, "activation": layers.prelu}
-    assert _cells_within_reach(Bottleneck(4, 0, **bottleneck), 4) == _square(*range(-2, 3))
-    assert _cells_within_reach(Bottleneck(4, 16, **bottleneck), 4) == _square(-16, 0, 16)
+    bottleneck = {"dropout": 0.1, "activation": prelu}
+    assert _cells_within_reach(ENetBottleneck(4, 0, **bottleneck), 4) == _square(*range(-2, 3))
+    assert _cells_within_reach(ENetBottleneck(4, 16, **bottleneck), 4) == _square(-16, 0, 16)
     assert _cells_within_reach(AtrousPyramid(1, 1), 1) == set.union(*(_square(-r, 0, r) for r in (6, 12, 18, 24)))
 
 
@@ -482,10 +475,10 @@ def test_activations_stand_where_the_papers_have_them(name: str, relus: int, pre
     ("block", "last", "below_zero"),
     [
         (NonBottleneck1D(4), "second_row.conv", 0.0),
-        (Bottleneck(4, dropout=0.1, activation=layers.prelu), "expand.conv", -0.25),
-        (Bottleneck(4, dropout=0.0, activation=layers.relu), "expand.conv", 0.0),
+        (ENetBottleneck(4, dropout=0.1, activation=prelu), "expand.conv", -0.25),
+        (ENetBottleneck(4, dropout=0.0, activation=relu), "expand.conv", 0.0),
         (ResidualBottleneck(4, 1), "increase.conv", 0.0),
-        (InvertedBottleneck(4, 4, 1), "project.conv", -1.0),
+        (Bottleneck(4, BottleneckSpec(6, 24, 4, 1), relu), "project.conv", -1.0),
         (AsymmetricBottleneck(4, 2), "expand", -1.0),
     ],
 )
@@ -698,11 +691,11 @@ def test_icnets_scores_are_those_of_doubled_features() -> None:
 
 def test_fast_scnn_has_the_bottlenecks_of_table_1() -> None:
     network = FastSCNN(19, dropout=0.0, auxiliary=False)
-    blocks = list(_of(network.context, InvertedBottleneck))
+    blocks = list(_of(network.context, Bottleneck))
     assert [b.project.conv.out_channels for b in blocks] == [64] * 3 + [96] * 3 + [128] * 3
     assert [b.depthwise.conv.stride[0] for b in blocks] == [2, 1, 1, 2, 1, 1, 1, 1, 1]
     assert [b.expand.conv.out_channels // b.expand.conv.in_channels for b in blocks] == [6] * 9
-    assert [b.adds_input for b in blocks] == [False, True, True] * 3
+    assert [b.residual for b in blocks] == [False, True, True] * 3
     units = [(u.conv.out_channels, u.conv.stride[0], u.conv.groups, hasattr(u, "act")) for u in network.downsample]
     assert units == [(32, 2, 1, True), (32, 2, 32, False), (48, 1, 1, True), (48, 2, 48, False), (64, 1, 1, True)]
     assert [(u.conv.groups, hasattr(u, "act")) for u in network.head] == [(128, False), (1, True)] * 2

@@ -15,7 +15,7 @@ _RATES = (6, 12, 18, 24)
 
 
 class AtrousPyramid(nn.Module):
-    """Four 3×3 convolutions to scores with rates 6, 12, 18 and 24, summed (Figure 7 b)."""
+    """Four 3×3 convolutions to scores with rates 6, 12, 18 and 24, summed (section 3.2)."""
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()

@@ -11,7 +11,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import PooledDownsampler, conv_unit, doubling_unit
+from contextnet.models.baselines.pooled_downsampler import PooledDownsampler
+from contextnet.models.conv_units import conv_unit, doubling_unit
 
 _EPS = 1e-3
 _DILATIONS = (2, 4, 8, 16, 2, 4, 8, 16)

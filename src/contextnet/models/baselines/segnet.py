@@ -10,7 +10,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import ChoosingPool, Unpool, conv_unit
+from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
+from contextnet.models.conv_units import conv_unit
 
 # Widths of the convolutions between two poolings, the finest level first; the decoder's levels end as wide as the
 # next finer level begins.
