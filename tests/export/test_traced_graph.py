@@ -25,16 +25,12 @@ from contextnet.export.deployment import Target, deploy, model_of
 from contextnet.export.graph_writer import GraphWriter
 from contextnet.export.network_graph import as_model, network_graph
 from contextnet.export.traced_graph import traced_scores
-from contextnet.models.baselines.layers import (
-    AveragePool,
-    ChoosingPool,
-    Downscale,
-    GridAverage,
-    PadChannels,
-    SpreadGrid,
-    Unpool,
-    Upscale,
-)
+from contextnet.models.baselines.dabnet import AveragePool
+from contextnet.models.baselines.enet import PadChannels
+from contextnet.models.baselines.grid_average import GridAverage, SpreadGrid
+from contextnet.models.baselines.icnet import Downscale
+from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
+from contextnet.models.baselines.upscaling import Upscale
 from contextnet.runtime.engines import onnx_runtime, openvino
 from contextnet.runtime.onnx_file import OnnxFile, read_onnx_file, write_onnx_file
 from contextnet.runtime.onnx_vocabulary import OPERATORS

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contextnet.labels import LabelClass, LabelSet
-from contextnet.models.contextnet import NetworkOutput
+from contextnet.models.network_output import NetworkOutput
 from contextnet.models.resize import upscale
 from contextnet.training.losses.class_weights import bounded_log_weights
 from contextnet.training.losses.cross_entropy import hard_cross_entropy

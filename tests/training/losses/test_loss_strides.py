@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contextnet.models.contextnet import NetworkOutput
+from contextnet.models.network_output import NetworkOutput
 from contextnet.training.losses.regions import lovasz_softmax, soft_dice
 from contextnet.training.losses.segmentation import SegmentationLoss, build_loss
 from contextnet.training.recipe.loss import LossOptions

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from contextnet.labels import LabelSet
-from contextnet.models.contextnet import NetworkOutput
+from contextnet.models.network_output import NetworkOutput
 from contextnet.models.resize import upscale, upscale_to
 from contextnet.spec import OUTPUT_STRIDE
 from contextnet.training.losses.class_weights import PixelCounts, class_weights_of
