@@ -17,10 +17,9 @@ from contextnet.models.resize import upscale
 from contextnet.models.storage import read_weights
 from contextnet.runtime.engines.engine import Engine, EngineInfo, Images, Inference, Labels, Scores
 from contextnet.runtime.labelling import label_scores
-from contextnet.spec import OUTPUT_STRIDE
+from contextnet.runtime.score_grid import STRIDES
 from contextnet.weights.catalogue import find_weights
 
-STRIDES = (1, 2, 4, 8)
 NETWORK = "cn14-synthetic"
 """A trained network for drawn streets."""
 
@@ -34,7 +33,8 @@ def street_scores(image_HW3: NDArray[np.uint8]) -> dict[int, NDArray[np.float32]
     planes = torch.from_numpy(np.ascontiguousarray(image_HW3)).permute(2, 0, 1).unsqueeze(0)
     with torch.inference_mode():
         scores = network(planes).scores
-        at = {stride: upscale(scores, OUTPUT_STRIDE // stride)[0].numpy().copy() for stride in STRIDES}
+        own = network.spec.output_stride
+        at = {stride: upscale(scores, own // stride)[0].numpy().copy() for stride in STRIDES}
     at[1] = np.ascontiguousarray(at[1].transpose(1, 2, 0)).transpose(2, 0, 1)
     return at
 
