@@ -41,13 +41,12 @@ class NoiseInference:
 
 @dataclass
 class NoiseEngine:
-    stride: int
     inference: NoiseInference
     is_closed: bool = False
 
     @property
     def info(self) -> EngineInfo:
-        return EngineInfo("noise", "1", "cpu", "fp32", 1, self.stride)
+        return EngineInfo("noise", "1", "cpu", "fp32", 1)
 
     def submit(self, images: Images) -> NoiseInference:
         assert images.shape == (1, *SIZE, 3)
@@ -74,8 +73,8 @@ def test_scores_of_every_stride_are_of_one_street(scores: dict[int, NDArray[np.f
 def test_an_engine_waits_for_its_own_scores_and_labels_the_street(
     image: NDArray[np.uint8], scores: dict[int, NDArray[np.float32]], stride: int
 ) -> None:
-    engine = NoiseEngine(stride, NoiseInference())
-    wrapped = StreetEngine(engine, scores)
+    engine = NoiseEngine(NoiseInference())
+    wrapped = StreetEngine(engine, scores, stride)
     inference = wrapped.submit(image[None])
     assert (inference.scores() == 1).all()
     labels = inference.labels()

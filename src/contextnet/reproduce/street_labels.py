@@ -41,13 +41,14 @@ def street_scores(image_HW3: NDArray[np.uint8]) -> dict[int, NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class StreetEngine:
-    """An engine that computes what it is given, and then labels the street's own scores at its stride.
+    """An engine that computes what it is given, and then labels the street's own scores at its network's ``stride``.
 
     ``scores`` are those of ``street_scores``. For engines whose labels are made on the CPU from their scores.
     """
 
     engine: Engine
     scores: Mapping[int, NDArray[np.float32]]
+    stride: int
 
     @property
     def info(self) -> EngineInfo:
@@ -57,8 +58,7 @@ class StreetEngine:
     def submit(self, images: Images) -> StreetInference:
         """Begin with one image, uint8 (1, H, W, 3) RGB, of the street's size."""
         assert len(images) == 1, "one street at a time"
-        stride = self.info.stride
-        return StreetInference(self.engine.submit(images), self.scores[stride], images.shape[1:3], stride)
+        return StreetInference(self.engine.submit(images), self.scores[self.stride], images.shape[1:3], self.stride)
 
     def close(self) -> None:
         """Close the engine."""
