@@ -135,11 +135,12 @@ def _open(
 ) -> _Opened:
     """Open a network for one image at a time and for several, and run each once; ``stack`` closes what runs."""
     with ExitStack() as own:
-        single = own.enter_context(closing(choice.open(place, 1).engine))
+        opened = choice.open(place, 1)
+        single, stride = own.enter_context(closing(opened.engine)), opened.spec.output_stride
         calls = streaming_calls(single.info.device, choice.threads)
         several = own.enter_context(closing(choice.open(place, calls).engine))
-        one = SingleCalls(_labelling(single, street), image_HW3)
-        overlapping = OverlappingCalls(_labelling(several, street), image_HW3)
+        one = SingleCalls(_labelling(single, street, stride), image_HW3)
+        overlapping = OverlappingCalls(_labelling(several, street, stride), image_HW3)
         one.labelled_s(1)
         overlapping.drained_s(1)
         stack.enter_context(own.pop_all())
@@ -150,9 +151,9 @@ def _open(
     )
 
 
-def _labelling(engine: Engine, street: Mapping[int, NDArray[np.float32]]) -> Engine:
+def _labelling(engine: Engine, street: Mapping[int, NDArray[np.float32]], stride: int) -> Engine:
     """Have an engine on the CPU label the street; on a GPU labels take the same whatever they are."""
-    return StreetEngine(engine, street) if engine.info.device == "cpu" else engine
+    return StreetEngine(engine, street, stride) if engine.info.device == "cpu" else engine
 
 
 def _in_whole_shifts(calls: OverlappingCalls, in_flight: int) -> Timer:
