@@ -16,12 +16,13 @@ from contextnet.runtime.engines.engine import EngineInfo
 from contextnet.runtime.engines.opening import OpenedEngine
 from contextnet.runtime.segmentation import Segmentation
 from contextnet.runtime.segmenter import EngineChoice, Segmenter
+from contextnet.spec import variant
 from contextnet.streaming.frame import Frame
 from contextnet.streaming.sources.source import SourceCounts, SourceInfo
 from counted_videos import SIZE_HW, counted_picture, number_in
 from lively_networks import CLASSES, some_labels
 
-LABELS = some_labels(CLASSES)
+SPEC, LABELS = variant("cn14", CLASSES), some_labels(CLASSES)
 
 
 def ignore_number(number: int) -> None:
@@ -77,7 +78,7 @@ class CountingChoice(EngineChoice):
     on_scores: Callable[[int], None] = ignore_number
 
     def open(self, source: Path, in_flight: int) -> OpenedEngine:
-        return OpenedEngine(CountingEngine(in_flight, self.on_submit, self.on_scores), LABELS, "to count")
+        return OpenedEngine(CountingEngine(in_flight, self.on_submit, self.on_scores), SPEC, LABELS, "to count")
 
 
 def counting_segmenter(

@@ -11,7 +11,7 @@ from contextnet.benchmark.turns import Timings
 from contextnet.evaluation.scores import Scores
 from contextnet.reproduce.accuracy import Result
 from contextnet.reproduce.budget import Budget
-from contextnet.reproduce.speed import Speed, SpeedRun
+from contextnet.reproduce.speed import Speed, SpeedRun, Way
 from contextnet.reproduce.trainings import Subject, Trained, subject_of
 from contextnet.runtime.engines.engine import EngineInfo
 
@@ -44,11 +44,11 @@ def timings(*rounds_ms: float) -> Timings:
     return Timings(tuple((time_ms / 1e3,) for time_ms in rounds_ms))
 
 
-def speed(network: str, *rounds_ms: float, noise: str | None = None) -> Speed:
+def speed(network: str, *rounds_ms: float, noise: dict[Way, str] | None = None) -> Speed:
     """The network alone in half the time, pipelined in a quarter."""
     half, quarter = (timings(*(time_ms / part for time_ms in rounds_ms)) for part in (2, 4))
-    ways = {"everything": timings(*rounds_ms), "network": half, "pipelined": quarter}
-    return Speed(network, 1_234_567, 2_500_000_000, ways, noise)
+    ways: dict[Way, Timings] = {"everything": timings(*rounds_ms), "network": half, "pipelined": quarter}
+    return Speed(network, 1_234_567, 2_500_000_000, ways, noise or {})
 
 
 def speed_run(

@@ -16,6 +16,8 @@ import pytest
 import typer.main
 
 from contextnet.errors import RecipeError
+from contextnet.reproduce.speed_tables import table7
+from given_results import speed, speed_run
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -378,3 +380,24 @@ def test_make_gpu_skips_visibly_without_a_cuda_gpu(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "skipped: no CUDA GPU" in done.stdout
     assert not (tmp_path / "out").exists()
+
+
+def test_all_networks_are_timed_by_the_command_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def answer(command: tuple[str, ...], limit_s: float) -> dict[str, str]:
+        asked.append(command)
+        return {"skipped": "given"}
+
+    monkeypatch.setattr(session, "ask_child", answer)
+    assert set(session.measure(plan.Budget(540.0), lambda: 0.0)) == {"inference", "training", "speed"}
+    parsed = parse_command(list(asked[-1][len(session.CONTEXTNET) :]))
+    assert (parsed["target"], parsed["size"], parsed["json_"]) == ("table7", ["512x1024"], "-")
+    assert (parsed["device"], parsed["precision"], parsed["engine"]) == ("cuda", "fp16", "auto")
+
+
+def test_table_7_is_part_of_the_report() -> None:
+    table = table7(speed_run(speed("cn14", 0.5), speed("enet", 4), device="NVIDIA H200"), "contextnet reproduce table7")
+    told = report.render_speed(table.to_json() | {"picture": "results/table7.svg"})
+    assert told.startswith("### Table 7: frames per second at 512×1024, NVIDIA H200, openvino, fp32\n")
+    assert "\n| cn14 | 2,000.0 | 4,000.0 | 8,000.0 | 1.00 | 0.5 |" in told

@@ -24,7 +24,8 @@ from contextnet.network_spec import (
 )
 from contextnet.spec import VARIANTS, ContextNetSpec, variant
 
-ENET = {"kind": "baseline", "name": "enet", "num_classes": 11, "auxiliary": False, "dropout": 0.1}
+ENET = {"kind": "baseline", "name": "enet", "num_classes": 11, "auxiliary": False, "dropout": 0.0}
+FAST_SCNN = {"kind": "baseline", "name": "fast-scnn", "num_classes": 11, "auxiliary": True, "dropout": 0.25}
 KNOWN = "segnet, enet, icnet, erfnet, pspnet, deeplab-v2, fast-scnn, dabnet"
 
 
@@ -40,10 +41,7 @@ def test_names() -> None:
     ("spec", "values"),
     [
         (BaselineSpec("enet", 11), ENET),
-        (
-            BaselineSpec("fast-scnn", 19, auxiliary=True, dropout=0.25),
-            {"kind": "baseline", "name": "fast-scnn", "num_classes": 19, "auxiliary": True, "dropout": 0.25},
-        ),
+        (BaselineSpec("fast-scnn", 11, auxiliary=True, dropout=0.25), FAST_SCNN),
     ],
 )
 def test_a_baseline_as_json(spec: BaselineSpec, values: Mapping[str, Any]) -> None:
@@ -111,13 +109,40 @@ def test_what_describes_no_baseline_is_refused(change: Mapping[Any, Any], messag
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"dropout": 0}, BaselineSpec("enet", 11, dropout=0.0)),
-        ({"num_classes": 1}, BaselineSpec("enet", 1)),
-        ({"num_classes": 254, "dropout": 0.999}, BaselineSpec("enet", 254, dropout=0.999)),
+        ({"dropout": 0}, BaselineSpec("fast-scnn", 11, True, 0.0)),
+        ({"num_classes": 1}, BaselineSpec("fast-scnn", 1, True, 0.25)),
+        ({"num_classes": 254, "dropout": 0.999}, BaselineSpec("fast-scnn", 254, True, 0.999)),
     ],
 )
 def test_the_last_values_that_are_possible(change: Mapping[str, Any], expected: BaselineSpec) -> None:
-    assert spec_from_json(ENET | change) == expected
+    assert spec_from_json(FAST_SCNN | change) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "auxiliary", "dropout"),
+    [
+        ("segnet", False, 0.0),
+        ("enet", False, 0.0),
+        ("icnet", True, 0.0),
+        ("erfnet", False, 0.0),
+        ("pspnet", True, 0.1),
+        ("deeplab-v2", False, 0.0),
+        ("fast-scnn", True, 0.1),
+        ("dabnet", False, 0.0),
+    ],
+)
+def test_what_a_network_cannot_have_is_read_and_not_kept(name: str, auxiliary: bool, dropout: float) -> None:
+    """Files of earlier versions state dropout for every network."""
+    read = spec_from_json({"kind": "baseline", "name": name, "num_classes": 3, "auxiliary": True, "dropout": 0.1})
+    assert read == BaselineSpec(name, 3, auxiliary, dropout)
+    assert (read.auxiliary, read.dropout) == (auxiliary, dropout)
+    assert read.to_json() == {
+        "kind": "baseline",
+        "name": name,
+        "num_classes": 3,
+        "auxiliary": auxiliary,
+        "dropout": dropout,
+    }
 
 
 @pytest.mark.parametrize("values", [[], "enet", None, 3, {}, {"name": "enet", "num_classes": 11}])
@@ -145,8 +170,9 @@ def test_a_baseline_that_cannot_be_is_refused_where_it_is_made(arguments: tuple[
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
-        ("enet", {}, BaselineSpec("enet", 19, False, 0.1)),
-        ("dabnet", {"num_classes": 3, "dropout": 0.0}, BaselineSpec("dabnet", 3, False, 0.0)),
+        ("enet", {}, BaselineSpec("enet", 19, False, 0.0)),
+        ("pspnet", {}, BaselineSpec("pspnet", 19, False, 0.1)),
+        ("fast-scnn", {"num_classes": 3, "dropout": 0.3}, BaselineSpec("fast-scnn", 3, False, 0.3)),
         # Only those whose papers have an auxiliary classifier get one.
         *((name, {"auxiliary": True}, BaselineSpec(name, 19, True)) for name in ("icnet", "pspnet", "fast-scnn")),
         *(
@@ -235,18 +261,34 @@ def test_scores_lie_over_the_image_as_the_description_says(name: str, stride: in
         assert network.full_size_scores(image(height, width)).shape == (1, 3, height, width)
 
 
+BETWEEN_MULTIPLES: Mapping[str, str | tuple[int, ...]] = {
+    # A pooling of three pixels leaves one over.
+    "segnet": r"The expanded size of the tensor \(1\) must match the existing size \(2\)",
+    "enet": r"The expanded size of the tensor \(1\) must match the existing size \(2\)",
+    # The smaller maps, enlarged, are not as large as those that they are added to.
+    "icnet": r"broadcast .*\[1, 128, 3, 3\].*\[1, 128, 2, 2\]",
+    "fast-scnn": r"broadcast .*\[1, 128, 6, 6\].*\[1, 128, 8, 8\]",
+    # Of three pixels a convolution of stride 2 makes two, the pooling beside it one.
+    "erfnet": r"Sizes of tensors must match except in dimension 1",
+    # No layer minds, but two cells of eight pixels reach beyond twelve.
+    "pspnet": (1, 3, 2, 2),
+    "deeplab-v2": (1, 3, 2, 2),
+    "dabnet": (1, 3, 2, 2),
+}
+"""What a body does at one and a half times its multiple: the error that it raises, or its scores' shape."""
+
+
 @pytest.mark.parametrize("name", BASELINES)
-def test_at_its_multiple_every_resize_of_a_body_comes_out_whole(name: str) -> None:
-    """Half the multiple is too little for some layer, or gives scores of another size than a cell's stride says."""
-    spec = BaselineSpec(name, 3)
-    side = spec.size_multiple // 2
-    body = outline(spec).body.eval()
-    try:
-        scores, _ = body(image(3 * side, 3 * side))
-    except RuntimeError:
-        return
-    whole = 3 * side % spec.output_stride == 0
-    assert not whole or scores.shape[-1] != 3 * side // spec.output_stride
+def test_between_two_multiples_no_body_gives_scores_that_fit_the_image(name: str) -> None:
+    spec, expected = BaselineSpec(name, 3), BETWEEN_MULTIPLES[name]
+    body, side = outline(spec).body.eval(), spec.size_multiple * 3 // 2
+    if isinstance(expected, str):
+        with pytest.raises(RuntimeError, match=expected):
+            body(image(side, side))
+    else:
+        scores, _ = body(image(side, side))
+        assert scores.shape == expected
+        assert scores.shape[-1] * spec.output_stride > side
 
 
 @pytest.mark.parametrize("name", BASELINES)

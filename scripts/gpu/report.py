@@ -75,8 +75,9 @@ def render_inference(figures: Mapping[str, Any]) -> str:
 
 
 def render_speed(figures: Mapping[str, Any]) -> str:
-    """Write the tables of ``scripts.gpu.speed`` one after the other."""
-    return "".join(f"{Table.from_json(values, 'speed').to_markdown()}\n" for values in figures["tables"])
+    """Write Table 7, as ``contextnet reproduce`` gives it, without the place of its picture, which stays behind."""
+    values = {key: value for key, value in figures.items() if key != "picture"}
+    return f"{Table.from_json(values, 'speed').to_markdown()}\n"
 
 
 def _table(headings: Sequence[str], rule: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

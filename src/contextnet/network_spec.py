@@ -15,28 +15,29 @@ KIND, BASELINE = "kind", "baseline"
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """How a baseline lies over the image: ``stride`` of its scores, ``multiple`` that sides are padded to.
+class _Traits:
+    """What a baseline is by its paper: ``stride`` of its scores, ``multiple`` that sides are padded to, and its parts.
 
-    ``has_auxiliary`` tells of a classifier for training in its paper, ``has_pyramid`` of cells that span the whole
-    image and are normalized.
+    ``has_auxiliary`` tells of a classifier for training alone, ``has_dropout`` of dropout before the classifier,
+    ``has_pyramid`` of cells that span the whole image and are normalized.
     """
 
     stride: int
     multiple: int
     has_auxiliary: bool = False
+    has_dropout: bool = False
     has_pyramid: bool = False
 
 
 _BASELINES = {
-    "segnet": _Grid(1, 32),
-    "enet": _Grid(1, 8),
-    "icnet": _Grid(4, 32, has_auxiliary=True),
-    "erfnet": _Grid(1, 8),
-    "pspnet": _Grid(8, 8, has_auxiliary=True, has_pyramid=True),
-    "deeplab-v2": _Grid(8, 8),
-    "fast-scnn": _Grid(8, 32, has_auxiliary=True, has_pyramid=True),
-    "dabnet": _Grid(8, 8),
+    "segnet": _Traits(1, 32),
+    "enet": _Traits(1, 8),
+    "icnet": _Traits(4, 32, has_auxiliary=True),
+    "erfnet": _Traits(1, 8),
+    "pspnet": _Traits(8, 8, has_auxiliary=True, has_dropout=True, has_pyramid=True),
+    "deeplab-v2": _Traits(8, 8),
+    "fast-scnn": _Traits(8, 32, has_auxiliary=True, has_dropout=True, has_pyramid=True),
+    "dabnet": _Traits(8, 8),
 }
 
 BASELINES: tuple[str, ...] = tuple(_BASELINES)
@@ -50,8 +51,9 @@ NETWORKS: tuple[str, ...] = (*VARIANTS, *BASELINES)
 class BaselineSpec:
     """One of ``BASELINES``, as its own paper builds it. JSON in (``from_json``), JSON out (``to_json``).
 
-    ``dropout`` is the rate before the classifier, where its paper has one there. ``auxiliary`` adds the classifier that
-    its paper adds for training, where it does. Raises ``WeightsError`` when the values do not make a network.
+    ``dropout`` is the rate before the classifier. ``auxiliary`` adds a classifier for training where its paper has any:
+    one of the two that ICNet's and Fast-SCNN's papers have. What its paper lacks stays False, or 0, whatever is given.
+    Raises ``WeightsError`` when the values do not make a network.
     """
 
     name: str
@@ -65,7 +67,9 @@ class BaselineSpec:
         for complaint in complaints_of_head(self.num_classes, self.dropout):
             raise WeightsError(f"network '{self.name}': {complaint}")
         # Frozen, so that this is the way to leave out what the network cannot have.
-        object.__setattr__(self, "auxiliary", self.auxiliary and _BASELINES[self.name].has_auxiliary)
+        traits = _BASELINES[self.name]
+        object.__setattr__(self, "auxiliary", self.auxiliary and traits.has_auxiliary)
+        object.__setattr__(self, "dropout", self.dropout if traits.has_dropout else 0.0)
 
     @property
     def size_multiple(self) -> int:
@@ -123,7 +127,7 @@ def named_spec(
     auxiliary: bool = False,
     dropout: float = 0.1,
 ) -> NetworkSpec:
-    """Describe one of ``NETWORKS``; a baseline has its paper's widths, and an auxiliary classifier if its paper has.
+    """Describe one of ``NETWORKS``; a baseline has its paper's widths, and of the rest what its paper has.
 
     Raises ``ContextNetError`` as ``variant`` does, and for a baseline of another width or with pyramid pooling added.
     """

@@ -120,7 +120,7 @@ def test_engines_are_closed_when_pytorch_dies(weights: Weights, model: Path, mon
 
     def opened(choice: EngineChoice, source: Path, in_flight: int) -> OpenedEngine:
         engines.append(TimedEngine(Clock(), in_flight))
-        return OpenedEngine(engines[-1], weights.labels, "it is the only one")
+        return OpenedEngine(engines[-1], weights.spec, weights.labels, "it is the only one")
 
     def dies(*_: object) -> None:
         raise ContextNetError("the process died")

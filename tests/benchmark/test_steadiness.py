@@ -69,7 +69,7 @@ def test_every_drive_begins_anew_with_every_smoother(segmenter: Segmenter) -> No
 
 
 def test_smoothing_along_the_motion_steadies_more_and_costs_no_accuracy(segmenter: Segmenter) -> None:
-    smoothers = {name: open_smoother(name) for name in SMOOTHERS}
+    smoothers = {name: open_smoother(name, segmenter.spec.output_stride) for name in SMOOTHERS}
     none, exponential, motion = measure_steadiness(segmenter, drives_for("demo", 2, (256, 512), 5), smoothers)
     assert motion.flicker < exponential.flicker < none.flicker
     assert motion.flicker < 0.85 * none.flicker

@@ -63,7 +63,7 @@ def test_info_as_json(shell: Shell, name: str, parameters: int, folded: int, lay
     assert facts["receptive_field"] is None
     assert facts["size_multiple"] == 32
     assert sum(row["repeats"] for row in facts["layers"]) == layers
-    assert facts["spec"] == {"kind": "baseline", "name": name, "num_classes": 19, "auxiliary": False, "dropout": 0.1}
+    assert facts["spec"] == {"kind": "baseline", "name": name, "num_classes": 19, "auxiliary": False, "dropout": 0.0}
 
 
 @pytest.mark.parametrize("name", ["segnet", "icnet"])

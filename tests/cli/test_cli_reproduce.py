@@ -47,12 +47,12 @@ def test_a_table_as_json_and_nothing_else_on_standard_output(shell: Shell, tmp_p
     kept = json.loads((tmp_path / "results" / "table1.json").read_text(encoding="utf-8"))
     picture = printed.pop("picture")
     assert printed == kept
-    assert Table.from_json(kept).facts["command"] == "contextnet reproduce table1 --json -"
+    assert Table.from_json(kept).facts["command"] == "contextnet reproduce table1", "JSON changes nothing"
     assert picture == "results/table1.svg"
     assert (tmp_path / picture).read_text(encoding="utf-8").startswith("<")
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert page.startswith("# Results\n")
-    assert "contextnet reproduce table1 --json -" in page
+    assert "\n    contextnet reproduce table1\n" in page
     assert "(results/table1.svg)" in page
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "results.md"]
 
@@ -68,6 +68,13 @@ def test_tables_gather_on_one_page(shell: Shell, tmp_path: Path) -> None:
     code, out, err = shell("reproduce", "table2", "--size", "512x1024", "--output", "a/b/mine.v1")
     assert (code, err) == (0, "")
     assert out.endswith("a/b/mine.v1.md: all tables that a/b/mine.v1 holds\n")
+
+
+@pytest.mark.parametrize("words", [["--json=made.json"], ["--json", "made.json"]])
+def test_where_json_goes_is_no_part_of_the_command(shell: Shell, tmp_path: Path, words: list[str]) -> None:
+    assert shell("reproduce", "table1", *words, "--output", "x")[0] == 0
+    made = json.loads((tmp_path / "made.json").read_text(encoding="utf-8"))
+    assert made["facts"]["command"] == "contextnet reproduce table1 --output x"
 
 
 def test_results_in_the_working_folder(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

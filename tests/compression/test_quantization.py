@@ -58,7 +58,7 @@ def quantized(source: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def scores(network: onnx.ModelProto, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    model = deployable(network, SPEC.size_multiple)
+    model = deployable(network, SPEC.size_multiple, stride=SPEC.output_stride)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(["scores"], {"image": image[None]})
     return np.asarray(found)

@@ -53,7 +53,7 @@ def test_an_int8_file_scores_like_its_source_in_every_engine(tmp_path: Path, nam
         expected = network(torch.from_numpy(image).permute(0, 3, 1, 2)).scores.numpy()
     session = onnxruntime.InferenceSession(file.graph.SerializeToString(), providers=["CPUExecutionProvider"])
     opened = open_engine(file, precision="fp32")
-    assert (opened.info.precision, opened.info.stride) == ("int8+fp32", network.spec.output_stride)
+    assert opened.info.precision == "int8+fp32"
     for scores in (session.run(["scores"], {"image": image})[0], opened.submit(image).scores()):
         assert scores.shape == expected.shape
         assert np.corrcoef(scores.ravel(), expected.ravel())[0, 1] > correlation

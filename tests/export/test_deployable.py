@@ -55,7 +55,7 @@ def run(model: onnx.ModelProto, images: NDArray[np.uint8]) -> tuple[NDArray[np.u
 @pytest.mark.parametrize("name", SPECS)
 def test_every_network_computes_what_its_source_computes_at_every_size(name: str) -> None:
     network = lively_network(SPECS[name])
-    model = deployable(network_graph(network), network.spec.size_multiple)
+    model = deployable(network_graph(network), network.spec.size_multiple, stride=network.spec.output_stride)
     for seed, size_hw in enumerate(SIZES_HW):
         images = patches(size_hw, seed)[None]
         labels, scores = expected(network, images)
@@ -64,7 +64,8 @@ def test_every_network_computes_what_its_source_computes_at_every_size(name: str
         np.testing.assert_allclose(found_scores, scores, atol=tolerance)
         assert found_labels.dtype == np.uint8
         assert np.mean(found_labels == labels) >= 0.9999
-        fixed_labels, fixed_scores = run(fix_size(model, size_hw, network.spec.size_multiple), images)
+        fixed = fix_size(model, size_hw, network.spec.size_multiple, stride=network.spec.output_stride)
+        fixed_labels, fixed_scores = run(fixed, images)
         np.testing.assert_allclose(fixed_scores, scores, atol=tolerance)
         assert np.mean(fixed_labels == labels) >= 0.9999
     assert len(np.unique(labels)) > 1, "the comparison would not see a constant answer"
@@ -74,8 +75,8 @@ def test_several_images_at_a_time() -> None:
     network = lively_network(SPECS["cn14"])
     images = np.stack([patches((65, 40), seed) for seed in range(3)])
     labels, scores = expected(network, images)
-    model = deployable(network_graph(network), network.spec.size_multiple)
-    for graph in (model, fix_size(model, (65, 40), network.spec.size_multiple)):
+    model = deployable(network_graph(network), network.spec.size_multiple, stride=network.spec.output_stride)
+    for graph in (model, fix_size(model, (65, 40), network.spec.size_multiple, stride=network.spec.output_stride)):
         found_labels, found_scores = run(graph, images)
         np.testing.assert_allclose(found_scores, scores, atol=2e-4)
         assert np.mean(found_labels == labels) >= 0.9999
@@ -83,7 +84,7 @@ def test_several_images_at_a_time() -> None:
 
 def test_half_precision_computes_in_half_precision_and_agrees() -> None:
     network = lively_network(variant("cn14", CLASSES, width=0.5))
-    model = deployable(network_graph(network, "fp16"), network.spec.size_multiple)
+    model = deployable(network_graph(network, "fp16"), network.spec.size_multiple, stride=network.spec.output_stride)
     weights = [tensor for tensor in model.graph.initializer if tensor.name.endswith(".weight")]
     assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.FLOAT16}
     images = patches((96, 128))[None]
@@ -102,9 +103,9 @@ def test_a_fixed_size_is_in_the_graph(
     size_hw: tuple[int, int], padding: list[int] | None, scores_hw: tuple[int, int]
 ) -> None:
     network = lively_network(SPECS["cn14"])
-    model = deployable(network_graph(network), 32)
+    model = deployable(network_graph(network), 32, stride=8)
     assert [node.op_type for node in model.graph.node[:5]] == PLAIN
-    fixed = fix_size(model, size_hw, 32).graph
+    fixed = fix_size(model, size_hw, 32, stride=8).graph
     assert not {"Shape", "Neg", "Mod"} & {node.op_type for node in fixed.node}
     pads = [onnx.numpy_helper.to_array(t).tolist() for t in fixed.initializer if t.name == "image.padding"]
     assert pads == ([[0, 0, 0, 0, 0, *padding, 0]] if padding else [])
@@ -120,12 +121,12 @@ def test_a_fixed_size_is_in_the_graph(
     }
     refused = "Got invalid dimensions"
     with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument, match=refused):
-        run(fix_size(model, size_hw, 32), patches((128, 128))[None])
+        run(fix_size(model, size_hw, 32, stride=8), patches((128, 128))[None])
 
 
 def test_the_source_is_left_as_it_is() -> None:
     network = lively_network(SPECS["cn14"])
-    model = deployable(network_graph(network), 32)
+    model = deployable(network_graph(network), 32, stride=8)
     before = model.SerializeToString()
-    fix_size(model, (64, 64), 32)
+    fix_size(model, (64, 64), 32, stride=8)
     assert model.SerializeToString() == before

@@ -15,7 +15,6 @@ from contextnet.errors import ContextNetError, ExportError
 from contextnet.export import deployment
 from contextnet.export.deployment import Target, deploy, model_of, require_target
 from contextnet.export.network_graph import network_graph
-from contextnet.labels import LabelSet
 from contextnet.models.storage import Weights
 from contextnet.runtime.engines.engine import EngineInfo, Images, Labels
 from contextnet.runtime.engines.opening import OpenedEngine
@@ -65,14 +64,14 @@ def model(weights: Weights) -> OnnxFile:
 def given(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str | None], GivenEngine]:
     """Engines by name and by the precision that they are asked for; there are no others."""
     engines: dict[tuple[str, str | None], GivenEngine] = {}
-    labels: LabelSet = some_labels(CLASSES)
+    spec, labels = variant("cn14", CLASSES), some_labels(CLASSES)
     monkeypatch.setattr(GivenEngine, "closed", 0)
     monkeypatch.setattr(deployment, "source_labels", lambda _, images: [LABELS] * len(images))
     monkeypatch.setattr(deployment, "installed_engines", lambda _: tuple(dict.fromkeys(name for name, _ in engines)))
     monkeypatch.setattr(
         deployment,
         "open_engine",
-        lambda _, engine, device, precision: OpenedEngine(engines[engine, precision], labels, "given"),
+        lambda _, engine, device, precision: OpenedEngine(engines[engine, precision], spec, labels, "given"),
     )
     return engines
 

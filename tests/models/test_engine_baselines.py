@@ -34,7 +34,6 @@ def test_labels_are_those_of_the_predictor(name: str, size_hw: tuple[int, int]) 
     network = lively_baseline(name)
     spec, images = network.spec, np.stack([patches(size_hw, seed) for seed in (3, 4)])
     engine = build_engine(network, CPU, "fp32")
-    assert engine.info.stride == spec.output_stride
     call = engine.submit(images)
     sides = [-(-side // spec.size_multiple) * spec.size_multiple // spec.output_stride for side in size_hw]
     assert call.scores().shape == (2, CLASSES, *sides)
@@ -68,7 +67,7 @@ def test_a_segmenter_gives_labels_confidence_and_smooths(tmp_path: Path, name: s
     image = patches((37, 53), 3)
     pixels = full_size(name, image[None])[0]
     with Segmenter.load(path, engine="pytorch", device="cpu", precision="fp32") as segmenter:
-        assert segmenter.info.stride == lively_baseline(name).spec.output_stride
+        assert segmenter.spec == lively_baseline(name).spec
         pending = segmenter.begin(image)
         found = pending.result(confidence=True)
         assert np.mean(found.labels == pixels.argmax(dim=0).numpy()) >= 0.999
@@ -77,7 +76,7 @@ def test_a_segmenter_gives_labels_confidence_and_smooths(tmp_path: Path, name: s
         np.testing.assert_allclose(found.confidence, expected, atol=1e-2)
         # Smoothed scores, here those of the same picture again, have the stride of the network's own.
         for kind in ("exponential", "motion"):
-            smoother = open_smoother(kind, segmenter.info.stride)
+            smoother = open_smoother(kind, segmenter.spec.output_stride)
             assert smoother is not None
             for _ in range(2):
                 scores = smoother.smooth(pending.scores(), image)

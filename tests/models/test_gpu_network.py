@@ -66,7 +66,7 @@ def test_labels_beside_the_scores_are_those_of_the_scores(size_hw: tuple[int, in
     with torch.inference_mode():
         scores, labels = score_and_label(arranged, interleaved(size_hw, seed=7))
     assert (scores.dtype, labels.dtype, labels.shape) == (torch.float32, torch.uint8, (2, *size_hw))
-    expected = np.stack([label_scores(one, size_hw) for one in scores.numpy()])
+    expected = np.stack([label_scores(one, size_hw, 8) for one in scores.numpy()])
     assert np.count_nonzero(labels.numpy() != expected) <= labels.numel() // 500
 
 
@@ -137,7 +137,7 @@ def test_results_on_a_gpu_are_those_of_the_cpu_whatever_came_after_them(precisio
         scores, labels = call.scores(), call.labels()
         assert (scores.shape, scores.dtype) == (expected.scores().shape, np.float32)
         assert float(np.abs(scores - expected.scores()).mean()) < tolerance * float(expected.scores().std())
-        found = np.stack([label_scores(one, images.shape[1:3]) for one in scores])
+        found = np.stack([label_scores(one, images.shape[1:3], 8) for one in scores])
         assert (labels.shape, labels.dtype) == (found.shape, np.uint8)
         assert np.count_nonzero(labels != found) <= max(1, labels.size // 500)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
 
 from contextnet.models.baselines.baseline import Baseline
 from contextnet.models.layer_table import LayerRow
-from contextnet.models.module_table import module_table
+from contextnet.models.module_table import convolution_rows, module_table
 from contextnet.network_spec import BASELINES, BaselineSpec
 
 
@@ -45,6 +47,21 @@ def test_kinds_of_layers_are_told_apart() -> None:
     erfnet = module_table(BaselineSpec("erfnet", 7), (64, 96))
     assert LayerRow("decoder", (8, 12, 128), "ConvTranspose2d 3×3", None, 64, 1, 2) in erfnet
     assert erfnet[-1] == LayerRow("classifier", (32, 48, 16), "ConvTranspose2d 2×2", None, 7, 1, 2)
+
+
+def test_a_transposed_convolution_is_followed_by_one_that_reads_its_enlarged_maps() -> None:
+    """Not by one that reads maps of half the size, as what follows any other convolution of stride 2 does."""
+    kind = "ConvTranspose2d 3×3"
+    with torch.device("meta"):
+        double, keep = nn.ConvTranspose2d(4, 4, 3, 2, 1, output_padding=1), nn.ConvTranspose2d(4, 4, 3, 1, 1)
+        features = torch.empty((1, 4, 6, 8))
+        enlarged = nn.Sequential(OrderedDict(decoder=nn.Sequential(double, keep)))
+        halved = nn.Sequential(OrderedDict(decoder=nn.Sequential(double, nn.MaxPool2d(4), keep)))
+    assert convolution_rows(enlarged, features) == (LayerRow("decoder", (6, 8, 4), kind, None, 4, 2, 2),)
+    assert convolution_rows(halved, features) == (
+        LayerRow("decoder", (6, 8, 4), kind, None, 4, 1, 2),
+        LayerRow("decoder", (3, 4, 4), kind, None, 4, 1, 1),
+    )
 
 
 @pytest.mark.parametrize("name", BASELINES)

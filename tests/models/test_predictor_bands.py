@@ -24,7 +24,7 @@ def test_the_predictor_takes_the_best_of_the_networks_own_scores(size_hw: tuple[
 def test_rows_of_upsampled_scores_are_those_of_the_whole(size_hw: tuple[int, int], band: int) -> None:
     generator = torch.Generator().manual_seed(5)
     cells_hw = (-(-size_hw[0] // 32) * 4, -(-size_hw[1] // 32) * 4)
-    field = UpsampledScores(torch.randn(1, 3, *cells_hw, generator=generator), size_hw)
+    field = UpsampledScores(torch.randn(1, 3, *cells_hw, generator=generator), size_hw, 8)
     height = size_hw[0]
     everything = field.rows(0, height)
     assert everything.shape == (1, 3, *size_hw)
@@ -38,7 +38,7 @@ def test_rows_of_upsampled_scores_are_those_of_the_whole(size_hw: tuple[int, int
 @pytest.mark.parametrize("requires_grad", [False, True])
 def test_labels_of_upsampled_scores_are_the_best_of_their_rows(size_hw: tuple[int, int], requires_grad: bool) -> None:
     cells = torch.randn(1, 3, 16, 12, generator=torch.Generator().manual_seed(11))
-    field = UpsampledScores(cells.to(memory_format=torch.channels_last).requires_grad_(requires_grad), size_hw)
+    field = UpsampledScores(cells.to(memory_format=torch.channels_last).requires_grad_(requires_grad), size_hw, 8)
     labels = best_classes(field)
     assert labels.dtype == torch.uint8
     assert torch.equal(labels, field.rows(0, size_hw[0])[0].argmax(dim=0).to(torch.uint8))
@@ -46,7 +46,7 @@ def test_labels_of_upsampled_scores_are_the_best_of_their_rows(size_hw: tuple[in
 
 def test_upsampled_scores_by_hand() -> None:
     # Two cells a row: pixel x stands at (x + 0.5) / 8 - 0.5 cells, held to 0…1.
-    field = UpsampledScores(torch.tensor([[[[0.0, 16.0]]]]), (8, 15))
+    field = UpsampledScores(torch.tensor([[[[0.0, 16.0]]]]), (8, 15), 8)
     expected = [0, 0, 0, 0, 1, 3, 5, 7, 9, 11, 13, 15, 16, 16, 16]
     assert field.rows(0, 8)[0, 0].tolist() == [expected] * 8
     assert field.rows(5, 6)[0, 0].tolist() == [expected]

@@ -53,6 +53,20 @@ def test_an_auxiliary_classifier_comes_back(tmp_path: Path, name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["dabnet", "icnet"])
+def test_a_file_that_states_dropout_its_network_lacks_is_read_without_it(tmp_path: Path, name: str) -> None:
+    """As earlier versions wrote it."""
+    path = tmp_path / "weights.safetensors"
+    write_weights(path, lively_baseline_weights(name))
+    tensors, metadata = read_tensors(path, FORMAT)
+    stated = json.loads(metadata["spec"])
+    assert stated["dropout"] == 0.0
+    rewrite(path, tensors, metadata | {"spec": json.dumps(stated | {"dropout": 0.1})})
+    read = read_weights(path)
+    assert (read.spec, read.spec.to_json()) == (BaselineSpec(name, CLASSES), stated)
+    assert read.build().state_dict().keys() == tensors.keys()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

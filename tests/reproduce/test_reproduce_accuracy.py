@@ -51,7 +51,7 @@ def test_table4() -> None:
     ]
     run = speed_run(
         speed("cn18", 10, 20, 12.5),
-        speed("cn14", 20, 20, 20, noise="the 'everything' figure varied"),
+        speed("cn14", 20, 20, 20, noise={"everything": "the figure varied", "network": "so did this"}),
         refused={"cn14-500": "no engine"},
         device="NVIDIA H200",
     )
@@ -62,7 +62,7 @@ def test_table4() -> None:
     assert (found.values, found.remark) == (values, "")
     assert row_of(table, "cn14").values["miou"] == pytest.approx(70)
     assert row_of(table, "cn14").values["fps"] == 50
-    assert row_of(table, "cn14").remark == "frames/s are no result: the 'everything' figure varied"
+    assert row_of(table, "cn14").remark == "frames/s are no result: the figure varied"
     missing = row_of(table, "cn124")
     assert (missing.values["miou"], missing.values["fps"], missing.values["epochs"]) == (None, None, None)
     assert missing.remark == REFUSED
@@ -70,7 +70,14 @@ def test_table4() -> None:
     assert small.values["miou"] == pytest.approx(30)
     assert small.values["parameters"] == pytest.approx(490_459, rel=1e-3), "the paper's count in its section 3.2"
     assert small.remark == "does not run: no engine"
-    assert row_of(table, "cn12", "paper").values == {"miou": 68.7, "fps": 11.4, "parameters_m": 0.85}
+    assert row_of(table, "cn12", "paper").values == {
+        "miou": 68.7,
+        "fps": 11.4,
+        "parameters_m": 0.85,
+        "parameters": None,
+    }
+    assert row_of(table, "cn14-160", "paper").values["parameters"] == 159_387
+    assert "Weights are fresh, not trained; labels are their own." in table.notes[1]
     assert len([row for row in table.rows if row.source == "paper"]) == 6
     assert GIVEN in table.notes[0]
     assert "mIoU on streets/val at full label resolution" in table.notes[0]
@@ -146,7 +153,7 @@ def test_table6() -> None:
     )
     assert row_of(table, "enet", "paper").remark == ""
     assert len(table.rows) == 3 + len(TABLE_6)
-    assert "So few minutes favour small networks" in table.notes[1]
+    assert "Equal minutes favour small networks" in table.notes[1]
     whole = table6(results, {**FACTS, "budget_minutes": None})
     assert whole.notes[1] == "No pre-training here.", "as many epochs for all favour none"
     assert is_readable(table)

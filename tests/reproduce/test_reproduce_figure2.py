@@ -130,6 +130,7 @@ def test_without_truth_its_row_and_the_scores_are_left_out() -> None:
     assert figure.together is None
     assert figure.to_json() == {
         "network": "cn14-x0.25",
+        "trained_on": "",
         "images": [{"image": "1.png", "scores": None}, {"image": "2.png", "scores": None}],
         "together": None,
     }
@@ -170,6 +171,7 @@ def test_scores_by_hand() -> None:
     values = json.loads(json.dumps(draw_figure2(steadfast_weights(), samples).to_json()))
     assert values == {
         "network": "cn14-x0.25",
+        "trained_on": "",
         "images": [
             {"image": "a.png", "scores": three_ways(1 / 6, 3 / 6)},
             {"image": "b.png", "scores": three_ways(1, 1)},

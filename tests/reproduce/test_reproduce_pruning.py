@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from contextnet.compression.pruning.groups import channel_groups
-from contextnet.errors import RunError
 from contextnet.models.storage import read_weights, write_weights
 from contextnet.reproduce.accuracy import Result
 from contextnet.reproduce.budget import Budget
@@ -56,8 +55,8 @@ def test_the_chain_ends_at_the_papers_width(tmp_path: Path, monkeypatch: pytest.
         ("cn14-pruned-x1.25", "here", 1.25, 1, "pruned, trained on"),
         ("cn14-pruned-x1", "here", 1.0, 1, "the result of pruning"),
         ("cn14", "here", 1.0, 3, "directly"),
-        ("cn14", "paper", 1.0, None, "before pruning, test images"),
-        ("cn14-pruned-x1", "paper", 1.0, None, "after pruning, test images"),
+        ("cn14", "paper", 1.0, None, "before pruning, Cityscapes' test images"),
+        ("cn14-pruned-x1", "paper", 1.0, None, "after pruning, Cityscapes' test images"),
     ]
     own, paper = table.rows[:5], table.rows[5:]
     assert [row.values["parameters"] for row in own] == [
@@ -79,10 +78,33 @@ def test_the_chain_ends_at_the_papers_width(tmp_path: Path, monkeypatch: pytest.
     wide = read_weights(runs / "cn14-x2" / "best.safetensors")
     stronger = {name: tensor * 2 if tensor.is_floating_point() else tensor for name, tensor in wide.tensors.items()}
     write_weights(runs / "cn14-x2" / "best.safetensors", replace(wide, tensors=stronger))
-    with pytest.raises(RunError, match=r"cn14-pruned-x1.5: was pruned from another training of the network before it"):
-        train_chain(trainings(tmp_path, 3))
-    kept = contents(tmp_path / "runs")
-    assert all(kept[name] == found for name, found in after.items() if "pruned" in name)
+    anew = train_chain(trainings(tmp_path, 3))
+    assert all(one.scores for one in anew)
+    kept = {name: checksum for name, (checksum, _) in contents(tmp_path / "runs").items()}
+    for name, (checksum, _) in after.items():
+        if "pruned" in name and name.count("/") > 1:
+            run, _, file = name.removeprefix("folder-data/").partition("/")
+            assert kept[f"folder-data/{run}-before-1/{file}"] == checksum, "what was trained before is set aside"
+    begun_with = read_weights(runs / "cn14-pruned-x1.5.safetensors")
+    assert not all(start.tensors[n].equal(t) for n, t in begun_with.tensors.items() if n in start.tensors)
+
+
+def test_a_longer_budget_goes_on_with_the_whole_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pairs(tmp_path / "data", train=4)
+    pace(monkeypatch, MINUTE_S / 2)
+    train_chain(trainings(tmp_path, 2))
+    longer = train_chain(trainings(tmp_path, 6))
+    assert [one.trained.budget.epochs for one in longer if _has_budget(one)] == [3, 1, 1, 1, 6]
+    assert all(one.scores for one in longer)
+
+
+def test_a_chain_is_given_no_more_epochs_than_the_direct_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pairs(tmp_path / "data", train=4)
+    pace(monkeypatch, MINUTE_S / 2)
+    results = train_chain(trainings(tmp_path, 1000, "epochs=6"))
+    assert [one.trained.budget.epochs for one in results if _has_budget(one)] == [3, 1, 1, 1, 6]
 
 
 def _has_budget(one: Result) -> bool:

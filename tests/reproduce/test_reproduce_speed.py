@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,17 +73,53 @@ def test_the_paper_is_beside_its_own_sizes(size_hw: tuple[int, int], papers: int
 
 def test_what_does_not_run_and_what_is_noise_are_told() -> None:
     run = speed_run(
-        speed("dabnet", 4, noise="other processes took 90% of a core"),
+        speed("dabnet", 4, noise=dict.fromkeys(WAYS, "other processes took 90% of a core")),
+        speed("icnet", 4, noise={"pipelined": "the 'pipelined' figure varied by 17%"}),
         speed("enet", 8),
         refused={"cn14": "no memory", "segnet": "MaxUnpool"},
     )
     table = table7(run, "")
-    assert [row.network for row in table.rows if row.source == "here"] == ["cn14", "segnet", "enet", "dabnet"]
+    assert [row.network for row in table.rows if row.source == "here"] == ["cn14", "segnet", "enet", "icnet", "dabnet"]
     assert row_of(table, "cn14") == Row("cn14", "here", {}, "does not run: no memory")
     assert row_of(table, "enet").values["cn14_times_as_fast"] is None, "there is nothing to compare it with"
-    assert row_of(table, "dabnet").remark == "no result: other processes took 90% of a core"
+    disturbed = "no result: frames/s, everything, network alone, pipelined: other processes took 90% of a core"
+    assert row_of(table, "dabnet").remark == disturbed
+    assert row_of(table, "icnet").remark == "no result: pipelined: the 'pipelined' figure varied by 17%"
     assert row_of(table, "enet").remark == ""
     assert list(COMPARED).index("segnet") < list(COMPARED).index("enet")
+
+
+def test_ratios_to_what_is_no_result_are_none() -> None:
+    def told(**noise: str) -> bool:
+        run = speed_run(speed("cn14", 1, noise=noise), speed("enet", 8))  # type: ignore[arg-type]
+        return "'cn14 is × as fast' is no result in any row: cn14's own times are none." in table7(run, "").notes
+
+    assert told(everything="varied")
+    assert not told(pipelined="varied")
+
+
+def test_a_network_that_does_not_run_is_closed_at_once(short_turns: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextnet.reproduce import speed as module
+
+    closed: list[str] = []
+    open_engine, drained_s = EngineChoice.open, module.OverlappingCalls.drained_s
+
+    def watched(self: EngineChoice, place: Path, calls: int) -> object:
+        opened = open_engine(self, place, calls)
+        close = opened.engine.close
+        monkeypatch.setattr(opened.engine, "close", lambda: (closed.append(place.stem), close()))
+        return opened
+
+    def refuse_the_first(self: module.OverlappingCalls, runs: int) -> float:
+        if not closed:
+            raise RuntimeError("std::bad_alloc")
+        return drained_s(self, runs)
+
+    monkeypatch.setattr(EngineChoice, "open", watched)
+    monkeypatch.setattr(module.OverlappingCalls, "drained_s", refuse_the_first)
+    run = measure_speeds(("enet", "cn14-160"), SMALL, EngineChoice("openvino", "cpu", "fp32", 2), no_bar, rounds=1)
+    assert run.refused == {"enet": "std::bad_alloc"}
+    assert closed == ["enet", "enet", "cn14-160", "cn14-160"], "those that are timed stay open until the end"
 
 
 def test_networks_are_timed_in_turns(short_turns: None) -> None:

@@ -14,6 +14,7 @@ from contextnet.benchmark.training_rate import noise_split
 from contextnet.errors import ContextNetError, DataError, RecipeError, RunError
 from contextnet.models.storage import read_weights
 from contextnet.reproduce.accuracy import MEMBERS, NETWORKS_OF_TABLE_6, VARIANTS_OF_TABLE_4
+from contextnet.reproduce.begun_run import has_begun
 from contextnet.reproduce.budget import Budget, fit_budget, keep_budget, read_budget, share_of_recipe
 from contextnet.reproduce.pace import measure_step_s
 from contextnet.reproduce.trainings import Subject, Trained, Trainings, plain_name, slug, subject_of, trained_for
@@ -65,6 +66,12 @@ def events(place: Path, kind: str) -> list[dict[str, Any]]:
 )
 def test_whole_epochs_that_fit(minutes: float, step_s: float, steps: int, recipe_epochs: int, epochs: int) -> None:
     assert fit_budget(minutes, step_s, steps, recipe_epochs) == Budget(minutes, step_s, epochs, recipe_epochs)
+
+
+def test_a_share_of_a_budget_is_a_share_of_minutes_and_epochs() -> None:
+    assert fit_budget(4.0, 15.0, 4, 120, 0.5) == Budget(2.0, 15.0, 2, 120)
+    assert fit_budget(1000.0, 15.0, 4, 120, 0.5) == Budget(500.0, 15.0, 60, 120)
+    assert fit_budget(0.9, 15.0, 4, 120, 0.5) == Budget(0.45, 15.0, 0, 120), "more than two times the share"
 
 
 @pytest.mark.parametrize(("share", "recipe_epochs", "epochs"), [(1, 120, 120), (0.5, 120, 60), (1 / 6, 2, 1)])
@@ -222,6 +229,51 @@ def test_a_longer_budget_goes_on_and_a_shorter_one_is_refused(place: Path, pace:
     assert contents(place / "runs") == before
 
 
+def test_what_is_prolonged_elsewhere_is_measured_there(
+    place: Path, pace: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings(place, 2).train(SMALL)
+    monkeypatch.setattr("contextnet.reproduce.trainings.place_words", lambda device: "a fast machine")
+    pace[0] /= 4
+    assert trainings(place, 3).train(SMALL).budget == Budget(3, 7.5, 12, 120)
+
+
+def test_a_slower_machine_keeps_what_was_trained(
+    place: Path, pace: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings(place, 2).train(SMALL)
+    monkeypatch.setattr("contextnet.reproduce.trainings.place_words", lambda device: "a slow machine")
+    pace[0] *= 4
+    assert trainings(place, 3).train(SMALL).budget == Budget(3, 120.0, 2, 120)
+
+
+def test_data_may_be_spelled_otherwise(place: Path, pace: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = trainings(place, 1).train(SMALL)
+    monkeypatch.chdir(place)
+    (place / "runs" / "x").mkdir()
+    for source in ("folder:data", "folder:runs/../data/"):
+        assert trainings(place, 1, source=source).train(SMALL) == first
+    longer = trainings(place, 2, source="folder:data").train(SMALL)
+    assert longer.budget == Budget(2, 30.0, 2, 120)
+    write_pairs(place / "elsewhere" / "data", train=4)
+    with pytest.raises(RunError, match="holds a run with another 'data'"):
+        trainings(place, 2, source="folder:elsewhere/data").train(SMALL)
+
+
+def test_images_that_memory_does_not_hold_are_told_of(
+    place: Path, pace: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr("contextnet.reproduce.trainings.train_in_folder", fail)
+    words = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    assert trainings(place, 1).train(SMALL).remark == "not trained: its images do not fit into memory here"
+    words = "shapes cannot be multiplied"
+    with pytest.raises(RuntimeError, match=words):
+        trainings(place, 1).train(SMALL)
+
+
 def test_a_share_of_the_budget_is_told_as_the_whole(place: Path, pace: list[float]) -> None:
     half = Subject(SMALL.key, SMALL.overrides, 0.5)
     assert trainings(place, 3).train(half).budget == Budget(1.5, 30.0, 1, 120)
@@ -318,7 +370,7 @@ def test_a_damaged_note_is_refused(place: Path, pace: list[float], text: str) ->
     folder = run_folder(place)
     (folder / "states").mkdir(parents=True)
     (folder / "budget.json").write_text(text, encoding="utf-8")
-    assert not trainings(place, 1).has_begun(SMALL)
+    assert not has_begun(RunFolder(folder))
     with pytest.raises(RunError, match=r"budget.json: cannot be read: .*; remove the run's folder"):
         read_budget(RunFolder(folder))
 
@@ -344,7 +396,8 @@ def test_what_networks_were_given_is_told() -> None:
 
     assert given(Budget(None, None, 120, 120)) == "Each network was trained for the recipe's epochs."
     told = (
-        "Each network was given 2.5 minutes: as many whole epochs as fit by the pace of its first steps, at least one "
+        "Each network was given 2.5 minutes: as many whole epochs as fit by the pace of its first steps, one where "
+        "that takes up to 2 times as long, "
     )
     assert given(Budget(2.5, 1.0, 3, 120)) == f"{told}and at most the recipe's 120; validation was not counted."
 

@@ -35,9 +35,9 @@ def small_weights() -> Weights:
 def small_model(precision: str = "fp32", size_hw: tuple[int, int] | None = None) -> OnnxFile:
     """The network as a model file; the graph is float32, whatever precision the metadata tells."""
     weights = small_weights()
-    graph = deployable(network_graph(weights.build()), SPEC.size_multiple)
+    graph = deployable(network_graph(weights.build()), SPEC.size_multiple, stride=SPEC.output_stride)
     if size_hw is not None:
-        graph = fix_size(graph, size_hw, SPEC.size_multiple)
+        graph = fix_size(graph, size_hw, SPEC.size_multiple, stride=SPEC.output_stride)
     return OnnxFile(graph, ModelMetadata(SPEC, weights.labels, precision, {"miou": 0.5}, "frei für alle & <any>"))
 
 

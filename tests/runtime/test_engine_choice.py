@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployed_networks import small_weights
+from deployed_networks import SPEC, small_weights
 from fake_machine import GPU, Machine, Opened
 
 import contextnet.runtime.engines.choice as choice
@@ -141,7 +141,7 @@ def test_the_engine_that_is_chosen(
     assert isinstance(found, Opened)
     assert (found.name, found.options.get("device"), opened.reason) == (*expected, reason)
     assert found.options["in_flight"] == 3
-    assert opened.labels == small_weights().labels
+    assert (opened.spec, opened.labels) == (SPEC, small_weights().labels)
     if found.name == "pytorch":
         assert found.source == networks / file.replace(".onnx", ".safetensors")
 

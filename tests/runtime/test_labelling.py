@@ -79,15 +79,15 @@ def street() -> FloatArray:
 )
 def test_one_row_by_hand(scores: list[list[float]], expected: list[int]) -> None:
     cells = np.array(scores, np.float32)
-    assert label_scores(cells[:, None], (8, 16)).tolist() == [expected] * 8
-    assert label_scores(cells[:, :, None], (16, 8)).T.tolist() == [expected] * 8
+    assert label_scores(cells[:, None], (8, 16), 8).tolist() == [expected] * 8
+    assert label_scores(cells[:, :, None], (16, 8), 8).T.tolist() == [expected] * 8
 
 
 def test_a_corner_by_hand() -> None:
     # Class 1 leads where 16·(1 - y)·(1 - x) > 8; 1 - y is 15/16, 13/16, 11/16, 9/16 in rows 4 to 7, and so for x.
     # The products of sixteenths above 128 are 15 with 15, 13, 11, 9; 13 with 15, 13, 11; 11 with 15, 13; 9 with 15.
     scores = np.array([np.zeros((2, 2)), [[8, -8], [-8, -8]]], np.float32)
-    labels = label_scores(scores, (16, 16))
+    labels = label_scores(scores, (16, 16), 8)
     widths = [8, 8, 8, 8, 8, 7, 6, 5] + [0] * 8
     assert labels.tolist() == [[1] * width + [0] * (16 - width) for width in widths]
 
@@ -114,7 +114,7 @@ def test_labels_are_the_best_of_the_enlarged_scores(make: Maker, shape: tuple[in
     scores = make(shape, 3)
     before = scores.copy()
     pixels = enlarged(scores)
-    labels = label_scores(scores, (8 * shape[1], 8 * shape[2]))
+    labels = label_scores(scores, (8 * shape[1], 8 * shape[2]), 8)
     assert labels.dtype == np.uint8
     assert labels.shape == pixels.shape[1:]
     assert shortfall(labels, pixels) <= ROUNDING
@@ -127,14 +127,14 @@ def test_labels_are_the_best_of_the_enlarged_scores(make: Maker, shape: tuple[in
 @pytest.mark.parametrize("scale", [1, 100])
 def test_confidence_is_the_labels_share_of_the_softmax(make: Maker, shape: tuple[int, int, int], scale: int) -> None:
     scores = make(shape, 4) * np.float32(scale)
-    confidence = confidence_of(scores, (8 * shape[1], 8 * shape[2]))
+    confidence = confidence_of(scores, (8 * shape[1], 8 * shape[2]), 8)
     assert confidence.dtype == np.float32
     np.testing.assert_allclose(confidence, softmax(enlarged(scores)).max(axis=0), rtol=0, atol=1e-5 * scale)
 
 
 def test_a_street(street: FloatArray) -> None:
     pixels = enlarged(street)
-    labels, confidence = label_scores(street, (512, 1024)), confidence_of(street, (512, 1024))
+    labels, confidence = label_scores(street, (512, 1024), 8), confidence_of(street, (512, 1024), 8)
     assert len(np.unique(labels)) > 8
     assert np.mean(labels == pixels.argmax(axis=0)) >= 0.99999
     assert shortfall(labels, pixels) <= ROUNDING
@@ -151,7 +151,7 @@ def test_a_street(street: FloatArray) -> None:
 def test_of_equal_scores_the_lowest_class_wins(scores: FloatArray) -> None:
     # Shares are multiples of 1/256, so that no score of these is rounded, here or in PyTorch.
     expected = enlarged(scores).argmax(axis=0)
-    np.testing.assert_array_equal(label_scores(scores, (8 * scores.shape[1], 8 * scores.shape[2])), expected)
+    np.testing.assert_array_equal(label_scores(scores, (8 * scores.shape[1], 8 * scores.shape[2]), 8), expected)
 
 
 @given(
@@ -162,8 +162,8 @@ def test_of_equal_scores_the_lowest_class_wins(scores: FloatArray) -> None:
 @settings(max_examples=200, derandomize=True, deadline=None)
 def test_any_scores(scores: FloatArray) -> None:
     size_hw, pixels = (8 * scores.shape[1], 8 * scores.shape[2]), enlarged(scores)
-    assert shortfall(label_scores(scores, size_hw), pixels) <= ROUNDING
-    np.testing.assert_allclose(confidence_of(scores, size_hw), softmax(pixels).max(axis=0), rtol=0, atol=1e-5)
+    assert shortfall(label_scores(scores, size_hw, 8), pixels) <= ROUNDING
+    np.testing.assert_allclose(confidence_of(scores, size_hw, 8), softmax(pixels).max(axis=0), rtol=0, atol=1e-5)
 
 
 def test_confidence_by_hand() -> None:
@@ -171,19 +171,20 @@ def test_confidence_by_hand() -> None:
     cells = np.array([[[0, -8]], [[0, 8]]], np.float32)
     ahead = [0, 0, 0, 0, 1, 3, 5, 7, 9, 11, 13, 15, 16, 16, 16, 16]
     expected = [1 / (1 + math.exp(-value)) for value in ahead]
-    np.testing.assert_allclose(confidence_of(cells, (8, 16)), [expected] * 8, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(confidence_of(cells, (8, 16), 8), [expected] * 8, rtol=0, atol=1e-6)
     alike = np.full((4, 1, 1), 7, np.float32)
-    assert (confidence_of(alike, (8, 8)) == 0.25).all()
-    assert (confidence_of(alike[:1], (8, 8)) == 1).all()
+    assert (confidence_of(alike, (8, 8), 8) == 0.25).all()
+    assert (confidence_of(alike[:1], (8, 8), 8) == 1).all()
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (7, 24), (17, 31), (24, 40)])
 def test_an_image_is_the_top_left_of_its_cells(size_hw: tuple[int, int]) -> None:
     scores, (height, width) = random_scores((5, 3, 5), 8), size_hw
-    labels = label_scores(scores, size_hw)
-    np.testing.assert_array_equal(labels, label_scores(scores, (24, 40))[:height, :width])
+    labels = label_scores(scores, size_hw, 8)
+    np.testing.assert_array_equal(labels, label_scores(scores, (24, 40), 8)[:height, :width])
     assert labels.flags.c_contiguous
-    np.testing.assert_array_equal(confidence_of(scores, size_hw), confidence_of(scores, (24, 40))[:height, :width])
+    confidence = confidence_of(scores, size_hw, 8)
+    np.testing.assert_array_equal(confidence, confidence_of(scores, (24, 40), 8)[:height, :width])
 
 
 @pytest.mark.parametrize(
@@ -199,8 +200,8 @@ def test_any_arrangement_in_memory(arranged: Callable[[FloatArray], FloatArray])
     # Of this size, so that differences would not be exact in half precision.
     scores = (100 * random_scores((5, 6, 7), 9)).astype(np.float16).astype(np.float32)
     for function in (label_scores, confidence_of):
-        found = function(arranged(scores), (48, 56))
-        np.testing.assert_array_equal(found, function(scores, (48, 56)))
+        found = function(arranged(scores), (48, 56), 8)
+        np.testing.assert_array_equal(found, function(scores, (48, 56), 8))
 
 
 @pytest.mark.parametrize("broken", [[0], [1], [2], [0, 1, 2]])
@@ -208,20 +209,20 @@ def test_a_nan_reaches_the_pixels_between_its_cell_and_the_next(broken: list[int
     scores = np.zeros((3, 4, 5), np.float32)
     scores[1] = 2
     scores[2, 0, 4] = 5
-    labels, confidence = label_scores(scores, (32, 40)), confidence_of(scores, (32, 40))
+    labels, confidence = label_scores(scores, (32, 40), 8), confidence_of(scores, (32, 40), 8)
     assert set(np.unique(labels)) == {1, 2}
     # The centre of cell (1, 2) is at (12, 20), those of its neighbours are 8 pixels away.
     scores[broken, 1, 2] = np.nan
     labels[4:20, 12:28] = 0
     confidence[4:20, 12:28] = np.nan
-    np.testing.assert_array_equal(label_scores(scores, (32, 40)), labels)
-    np.testing.assert_array_equal(confidence_of(scores, (32, 40)), confidence)
+    np.testing.assert_array_equal(label_scores(scores, (32, 40), 8), labels)
+    np.testing.assert_array_equal(confidence_of(scores, (32, 40), 8), confidence)
 
 
 def test_nothing_but_nan() -> None:
     scores = np.full((3, 2, 2), np.nan, np.float32)
-    assert (label_scores(scores, (16, 16)) == 0).all()
-    assert np.isnan(confidence_of(scores, (16, 16))).all()
+    assert (label_scores(scores, (16, 16), 8) == 0).all()
+    assert np.isnan(confidence_of(scores, (16, 16), 8)).all()
 
 
 @pytest.mark.parametrize(
@@ -229,31 +230,31 @@ def test_nothing_but_nan() -> None:
     [
         ((0, 2, 3), (16, 24), "scores of 0 classes; 1 to 254 have labels"),
         ((255, 2, 3), (16, 24), "scores of 255 classes; 1 to 254 have labels"),
-        ((4, 2, 3), (17, 24), r"an image of \(17, 24\) from 2×3 cells; a cell is 8×8 pixels"),
-        ((4, 2, 3), (16, 25), r"an image of \(16, 25\) from 2×3 cells"),
-        ((4, 2, 3), (0, 24), r"an image of \(0, 24\) from 2×3 cells"),
-        ((4, 2, 3), (16, -1), r"an image of \(16, -1\) from 2×3 cells"),
-        ((4, 0, 3), (1, 24), r"an image of \(1, 24\) from 0×3 cells"),
+        ((4, 2, 3), (17, 24), "2×3 scores at stride 8 are those of an image of 1 to 16 × 1 to 24 pixels; this one has"),
+        ((4, 2, 3), (16, 25), "2×3 scores at stride 8 are those of .*; this one has 16×25"),
+        ((4, 2, 3), (0, 24), "2×3 scores at stride 8 are those of .*; this one has 0×24"),
+        ((4, 2, 3), (16, -1), "2×3 scores at stride 8 are those of .*; this one has 16×-1"),
+        ((4, 0, 3), (1, 24), "0×3 scores at stride 8 are those of .*; this one has 1×24"),
     ],
 )
 @pytest.mark.parametrize("function", [label_scores, confidence_of])
 def test_refuses_what_does_not_fit(
-    function: Callable[[FloatArray, tuple[int, int]], object],
+    function: Callable[[FloatArray, tuple[int, int], int], object],
     shape: tuple[int, int, int],
     size_hw: tuple[int, int],
     message: str,
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        function(np.zeros(shape, np.float32), size_hw)
+        function(np.zeros(shape, np.float32), size_hw, 8)
 
 
 @pytest.mark.parametrize(("function", "bytes_per_pixel"), [(label_scores, 1), (confidence_of, 4)])
 def test_the_scores_of_all_pixels_never_exist_at_once(
-    function: Callable[[FloatArray, tuple[int, int]], object], bytes_per_pixel: int
+    function: Callable[[FloatArray, tuple[int, int], int], object], bytes_per_pixel: int
 ) -> None:
     scores, size_hw = random_scores((19, 64, 128), 10), (512, 1024)
     tracemalloc.start()
-    function(scores, size_hw)
+    function(scores, size_hw, 8)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # The result and what it is cut from, and a few MB on the way; the enlarged scores would be 40 MB.

@@ -27,7 +27,7 @@ SPEC = variant("cn14", CLASSES, width=0.125)
 @pytest.fixture(scope="module")
 def model() -> OnnxFile:
     weights = lively_weights(SPEC)
-    graph = deployable(network_graph(weights.build()), SPEC.size_multiple)
+    graph = deployable(network_graph(weights.build()), SPEC.size_multiple, stride=SPEC.output_stride)
     return OnnxFile(graph, ModelMetadata(SPEC, weights.labels, "fp32", {"miou": 0.5}, "free"))
 
 
@@ -56,7 +56,7 @@ def test_the_standard_checker_accepts_it(file: Path) -> None:
 
 
 def test_a_fixed_size_is_told(tmp_path: Path, model: OnnxFile) -> None:
-    write_onnx_file(tmp_path / "fixed.onnx", OnnxFile(fix_size(model.graph, (65, 96), 32), model.metadata))
+    write_onnx_file(tmp_path / "fixed.onnx", OnnxFile(fix_size(model.graph, (65, 96), 32, stride=8), model.metadata))
     assert read_onnx_file(tmp_path / "fixed.onnx").size_hw == (65, 96)
 
 
@@ -339,8 +339,8 @@ def test_every_kind_of_export_writes_what_is_read(tmp_path: Path) -> None:
     for pyramid, precision in product((False, True), ("fp32", "fp16")):
         spec = variant("cn14", CLASSES, width=0.125, pyramid_pooling=pyramid)
         weights = lively_weights(spec)
-        graph = deployable(network_graph(weights.build(), precision), spec.size_multiple)
-        for each in (graph, fix_size(graph, (65, 96), spec.size_multiple)):
+        graph = deployable(network_graph(weights.build(), precision), spec.size_multiple, stride=8)
+        for each in (graph, fix_size(graph, (65, 96), spec.size_multiple, stride=8)):
             write_onnx_file(tmp_path / "a.onnx", OnnxFile(each, ModelMetadata(spec, weights.labels, precision)))
             assert read_onnx_file(tmp_path / "a.onnx").graph == each
     assert (OPSET, IR_VERSION) == (network_graph_module.OPSET, network_graph_module.IR_VERSION)

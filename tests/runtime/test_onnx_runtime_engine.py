@@ -40,7 +40,7 @@ def test_calls_in_flight_run_at_the_same_time() -> None:
             return SimpleNamespace(run=run)
 
     info = open_engine(small_model(), in_flight=2).info
-    engine = module.OnnxRuntimeEngine(Opener(), None, info, workers=2)  # type: ignore[arg-type]
+    engine = module.OnnxRuntimeEngine(Opener(), None, info, workers=2, stride=8)  # type: ignore[arg-type]
     calls = [engine.submit(np.full((1, 8, 8, 3), value, np.uint8)) for value in range(4)]
     assert [call.scores()[0, 0, 0, 0] for call in calls] == [0, 1, 2, 3]
     engine.close()

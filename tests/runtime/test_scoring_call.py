@@ -30,7 +30,7 @@ class Waits:
 
 def test_scores_are_waited_for_once() -> None:
     waits = Waits()
-    call = ScoringCall(waits, (3, 5))
+    call = ScoringCall(waits, (3, 5), 8)
     assert waits.count == 0
     assert call.scores() is call.scores() is SCORES
     np.testing.assert_array_equal(call.labels(), np.ones((1, 3, 5), np.uint8))
@@ -40,7 +40,7 @@ def test_scores_are_waited_for_once() -> None:
 
 def test_a_failure_is_for_who_asks_for_results() -> None:
     waits = Waits(RuntimeError("out of memory"))
-    call = ScoringCall(waits, (8, 8))
+    call = ScoringCall(waits, (8, 8), 8)
     call.finish()
     asking: list[Callable[[], object]] = [call.scores, call.labels, call.scores]
     for ask in asking:
@@ -58,7 +58,7 @@ def test_threads_that_ask_at_a_time_get_the_same() -> None:
         go_on.wait(30)
         return SCORES
 
-    call = ScoringCall(wait, (8, 8))
+    call = ScoringCall(wait, (8, 8), 8)
     found: list[object] = []
 
     def ask() -> None:
@@ -83,7 +83,7 @@ def test_room_is_made_by_waiting_for_the_oldest_alone() -> None:
     finished = []
     for wait in waits:
         calls.make_room()
-        assert calls.add(call := ScoringCall(wait, (8, 8))) is call
+        assert calls.add(call := ScoringCall(wait, (8, 8), 8)) is call
         finished.append([w.count for w in waits])
     assert finished == [[0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0]]
     calls.close()
@@ -92,9 +92,9 @@ def test_room_is_made_by_waiting_for_the_oldest_alone() -> None:
 
 def test_a_call_that_fails_makes_room_all_the_same() -> None:
     calls = CallsInFlight(1)
-    failed = calls.add(ScoringCall(Waits(RuntimeError("lost")), (8, 8)))
+    failed = calls.add(ScoringCall(Waits(RuntimeError("lost")), (8, 8), 8))
     calls.make_room()
-    calls.add(ScoringCall(Waits(), (8, 8)))
+    calls.add(ScoringCall(Waits(), (8, 8), 8))
     calls.close()
     with pytest.raises(RuntimeError, match="lost"):
         failed.scores()

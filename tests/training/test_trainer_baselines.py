@@ -120,7 +120,7 @@ def test_a_resolved_recipe_is_read_again(tmp_path: Path) -> None:
     [
         ({"variant": "dabnet"}, BaselineSpec("dabnet", 3)),
         ({"variant": "icnet"}, BaselineSpec("icnet", 3, auxiliary=True)),
-        ({"variant": "icnet", "auxiliary": False, "dropout": 0.3}, BaselineSpec("icnet", 3, False, 0.3)),
+        ({"variant": "pspnet", "auxiliary": False, "dropout": 0.3}, BaselineSpec("pspnet", 3, False, 0.3)),
         (
             {"architecture": BaselineSpec("fast-scnn", 19).to_json(), "dropout": 0.0},
             BaselineSpec("fast-scnn", 3, True, 0.0),

@@ -11,10 +11,11 @@ from torch import nn
 from contextnet.errors import WeightsError
 from contextnet.labels import LabelClass, LabelSet
 from contextnet.models.baselines.baseline import Baseline
+from contextnet.models.initialization import scores_classes
 from contextnet.models.network import build_network
 from contextnet.models.storage import Weights
 from contextnet.network_spec import BaselineSpec, named_spec
-from contextnet.training.transfer import transfer
+from contextnet.training.transfer import _layers, transfer
 from lively_baselines import SMALL
 
 
@@ -129,9 +130,7 @@ def test_the_head_before_an_auxiliary_classifier_is_taken_whole() -> None:
     """PSPNet's auxiliary head has a 3×3 convolution whose maps are no classes."""
     with torch.device("meta"):
         names = list(build_network(named_spec("pspnet", 3, auxiliary=True)).state_dict())
-    from contextnet.training.transfer import _layers, _scores_classes
-
-    layers = {layer for layer in _layers(names) if _scores_classes(layer)}
+    layers = {layer for layer in _layers(names) if scores_classes(layer)}
     assert layers == {"body.classifier", "body.auxiliary.classifier"}
 
 

@@ -51,8 +51,8 @@ def measure_steadiness(
     """
     if not drives or any(len(drive) < 2 for drive in drives):
         raise ContextNetError("flicker is measured between frames; give one drive or more, each of 2 frames or more")
-    side = segmenter.info.stride
-    trials = {name: _Trial(smoother, segmenter.label_set, side) for name, smoother in smoothers.items()}
+    stride = segmenter.spec.output_stride
+    trials = {name: _Trial(smoother, segmenter.label_set, stride) for name, smoother in smoothers.items()}
     for drive in drives:
         _run(segmenter, drive, tuple(trials.values()))
         drive.release()
@@ -61,11 +61,11 @@ def measure_steadiness(
 
 @dataclass(eq=False)
 class _Trial:
-    """A smoother on its way through the drives; a cell is ``side`` pixels each way."""
+    """A smoother on its way through the drives, for scores at ``stride``."""
 
     smoother: Smoother | None
     label_set: LabelSet
-    side: int
+    stride: int
     flicker: Flicker = field(default_factory=Flicker)
     times_ms: list[float] = field(default_factory=list)
     labels_before: NDArray[np.uint8] | None = None
@@ -88,7 +88,7 @@ class _Trial:
     ) -> None:
         """Smooth, label and count a frame; ``followed`` is None for the first of a drive."""
         smoothed_CHW = self._smooth(scores_CHW, image_HW3, followed is not None)
-        labels_HW = label_scores(smoothed_CHW, truth_HW.shape, self.side)
+        labels_HW = label_scores(smoothed_CHW, truth_HW.shape, self.stride)
         self.confusion.update(truth_HW, labels_HW)
         if followed is not None:
             assert self.labels_before is not None

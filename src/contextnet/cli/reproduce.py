@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -39,12 +40,12 @@ PAPER_SIZES = ("1024x2048", "512x1024", "256x512")
 
 INTRODUCTION = """# Results
 
-The paper's tables and figures, made by `contextnet reproduce`; the paper's own figures stand beside them, on other
-data, other machines and, but for the layers, other budgets. The command below a table repeats it.
+The paper's tables and figures, made by `contextnet reproduce`. The paper's own figures stand beside them in italics;
+the notes say on what data, by what training and on what machine each came about. The command below a table repeats it.
 """
 
 QUICK = {"table1", "table2", "table3", "table7", "figure2"}
-"""What trains nothing, as a rule: Figure 2 does where no shipped network has the data's classes."""
+"""What trains nothing, as a rule: Figure 2 does where no shipped network was trained on such data."""
 
 Target = Literal[
     "table1", "table2", "table3", "table4", "table5", "table6", "table7", "figure2", "ensemble", "pruning", "all"
@@ -70,7 +71,7 @@ def reproduce(
     ] = None,
     weights: Annotated[
         str | None,
-        Option(help="The network of figure2; if left out, the shipped one with the data's classes, or one is trained."),
+        Option(help="The network of figure2; if left out, the shipped one for such data, or one is trained."),
     ] = None,
     runs: Annotated[Path, Option(help="Folder of the trainings; what was begun there goes on.")] = Path(
         "runs/reproduce"
@@ -152,7 +153,7 @@ def _request(
     if minutes is not None and not math.isfinite(minutes):
         raise ContextNetError(f"budget {minutes}: expected a number of minutes; leave it out for the recipe's epochs")
     display = Display(Console(stderr=True, soft_wrap=True, highlight=False, markup=False), progress_bar)
-    command = shlex.join(["contextnet", *sys.argv[1:]])
+    command = shlex.join(["contextnet", *_without_json(sys.argv[1:])])
     place = torch.device(choice.device)
     trainings = tuple(Trainings(s, runs, minutes, place, display, tuple(changes), command) for s in data)
     named: dict[str, str] = {}
@@ -166,6 +167,15 @@ def _request(
             )
     sizes_hw = tuple(parse_size(size) for size in sizes or PAPER_SIZES)
     return Request(trainings, sizes_hw, choice, tuple(images), weights, command, progress_bar)
+
+
+def _without_json(words: Sequence[str]) -> list[str]:
+    """Leave out of a command line where its JSON goes, which changes nothing about what is made."""
+    return [
+        word
+        for before, word in pairwise(["", *words])
+        if before != "--json" and word != "--json" and not word.startswith("--json=")
+    ]
 
 
 @contextmanager

@@ -183,7 +183,7 @@ def _options(segmenter: Segmenter, classes: str | None, smooth: str) -> StreamOp
         for name in names:
             find_train_id(segmenter.label_set, name)
         regrouping = regroup(segmenter.label_set, {name: [name] for name in names}, keep_others=False)
-    return StreamOptions(open_smoother(smooth, segmenter.info.stride), regrouping)
+    return StreamOptions(open_smoother(smooth, segmenter.spec.output_stride), regrouping)
 
 
 def _rate(rate: float | None) -> Fraction | None:

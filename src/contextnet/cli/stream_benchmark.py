@@ -94,7 +94,7 @@ def steadiness(
     filmed = drives_for("demo", drives, parse_size(size), frames)
     with Segmenter.load(weights, engine=engine, device=device, precision=precision) as segmenter:
         _require_street_classes(segmenter.label_set, weights)
-        smoothers = {name: open_smoother(name, segmenter.info.stride) for name in SMOOTHERS}
+        smoothers = {name: open_smoother(name, segmenter.spec.output_stride) for name in SMOOTHERS}
         rows = measure_steadiness(segmenter, filmed, smoothers)
     tell([asdict(row) for row in rows], json_, lambda: Console(highlight=False).print(steadiness_table(rows)))
 

@@ -16,13 +16,12 @@ from contextnet.export.layers import RGB, upscale
 from contextnet.export.network_graph import NETWORK_SCORES, PIXELS, as_model
 from contextnet.runtime.onnx_file import IMAGE, LABELS, SCORES
 from contextnet.runtime.onnx_graph import drop_unread_constants, replace_field
-from contextnet.spec import OUTPUT_STRIDE
 
 _SIZE, _NEGATIVE, _BELOW_RIGHT, _PADDING = "image.size", "image.size.negative", "image.below_right", "image.padding"
 _PADDED = "image.padded"
 
 
-def deployable(network: onnx.ModelProto, multiple: int, stride: int = OUTPUT_STRIDE) -> onnx.ModelProto:
+def deployable(network: onnx.ModelProto, multiple: int, *, stride: int) -> onnx.ModelProto:
     """Put around a network's graph what lies between an image and its labels, for every image size.
 
     Input ``image`` uint8 (N, H, W, 3) RGB; outputs ``labels`` uint8 (N, H, W) train ids and ``scores`` float32
@@ -48,10 +47,11 @@ def deployable(network: onnx.ModelProto, multiple: int, stride: int = OUTPUT_STR
     return as_model(writer.graph([image], outputs))
 
 
-def fix_size(
-    model: onnx.ModelProto, size_hw: tuple[int, int], multiple: int, stride: int = OUTPUT_STRIDE
-) -> onnx.ModelProto:
-    """Give a copy of a deployable graph that reads images of one size alone, still any number at a time."""
+def fix_size(model: onnx.ModelProto, size_hw: tuple[int, int], multiple: int, *, stride: int) -> onnx.ModelProto:
+    """Give a copy of a deployable graph that reads images of one size alone, still any number at a time.
+
+    ``multiple`` and ``stride`` are the network's, as they were when the graph was made.
+    """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     graph = fixed.graph

@@ -64,7 +64,7 @@ def model_of(
     """
     training = {**weights.training, "quantization": dict(quantization)} if quantization else weights.training
     metadata = ModelMetadata(weights.spec, weights.labels, precision, training, weights.licence)
-    return OnnxFile(deployable(graph, weights.spec.size_multiple, weights.spec.output_stride), metadata)
+    return OnnxFile(deployable(graph, weights.spec.size_multiple, stride=weights.spec.output_stride), metadata)
 
 
 def require_target(target: Target) -> None:
@@ -100,7 +100,8 @@ def deploy(model: OnnxFile, source: Network, target: Target, images: Sequence[Im
         raise ExportError("an export is compared with its source, and there is no image for that; give at least one")
     if target.size_hw is not None:
         spec = model.metadata.spec
-        model = replace(model, graph=fix_size(model.graph, target.size_hw, spec.size_multiple, spec.output_stride))
+        fixed = fix_size(model.graph, target.size_hw, spec.size_multiple, stride=spec.output_stride)
+        model = replace(model, graph=fixed)
         images = [_resized(image, target.size_hw) for image in images]
     expected = source_labels(source, images)
     with _draft_folder(target.path) as folder:

@@ -18,16 +18,12 @@ from contextnet.errors import ExportError
 from contextnet.export.graph_writer import GraphWriter
 from contextnet.export.layers import resize, upscale
 from contextnet.export.pyramid_graph import average_over_grid
-from contextnet.models.baselines.layers import (
-    AveragePool,
-    ChoosingPool,
-    Downscale,
-    GridAverage,
-    PadChannels,
-    SpreadGrid,
-    Unpool,
-    Upscale,
-)
+from contextnet.models.baselines.dabnet import AveragePool
+from contextnet.models.baselines.enet import PadChannels
+from contextnet.models.baselines.grid_average import GridAverage, SpreadGrid
+from contextnet.models.baselines.icnet import Downscale
+from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
+from contextnet.models.baselines.upscaling import Upscale
 from contextnet.spec import INPUT_SCALE
 
 Value: TypeAlias = str | tuple[str, ...]

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from contextnet.models.blocks import Bottleneck, SeparableConv, conv_unit
+from contextnet.models.blocks import Bottleneck, SeparableConv
+from contextnet.models.conv_units import conv_unit, relu6
 from contextnet.models.pyramid import PyramidPooling
 from contextnet.models.resize import downscale
 from contextnet.spec import BottleneckSpec, ContextBranchSpec, DetailBranchSpec, SeparableSpec
@@ -21,9 +22,9 @@ class ContextBranch(nn.Module):
     def __init__(self, spec: ContextBranchSpec) -> None:
         super().__init__()
         self.scale = spec.scale
-        self.stem = conv_unit(3, spec.stem, 3, stride=2)
+        self.stem = conv_unit(3, spec.stem, 3, stride=2, activation=relu6)
         self.blocks, width = _in_a_row(Bottleneck, spec.stem, spec.blocks)
-        self.head = conv_unit(width, spec.head)
+        self.head = conv_unit(width, spec.head, activation=relu6)
         self.pyramid = PyramidPooling(spec.head, spec.pyramid_bins) if spec.pyramid_bins else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ class DetailBranch(nn.Module):
     def __init__(self, spec: DetailBranchSpec) -> None:
         super().__init__()
         self.scale = spec.scale
-        self.stem = conv_unit(3, spec.stem, 3, stride=2)
+        self.stem = conv_unit(3, spec.stem, 3, stride=2, activation=relu6)
         self.blocks, _ = _in_a_row(SeparableConv, spec.stem, spec.blocks)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 
 from contextnet.models.branches import ContextBranch, DetailBranch
 from contextnet.models.fusion import FusionUnit
+from contextnet.models.initialization import initialize
+from contextnet.models.network_output import NetworkOutput
 from contextnet.models.resize import pad_to_multiple, upscale, upscale_to
 from contextnet.spec import INPUT_SCALE, ContextNetSpec
-
-
-class NetworkOutput(NamedTuple):
-    """Scores before the soft-max, float (N, classes, H / stride, W / stride) of the padded image.
-
-    ``auxiliary`` are those of the context branch, or of a baseline's auxiliary classifier, at their own stride; None
-    when evaluating or without them.
-    """
-
-    scores: Tensor
-    auxiliary: Tensor | None
 
 
 class ContextNet(nn.Module):
@@ -80,16 +69,3 @@ def _classifier_width(spec: ContextNetSpec) -> int:
     if spec.fusion_widths:
         return spec.fusion_widths[-1]
     return spec.context.head if spec.context else spec.details[0].width
-
-
-def initialize(network: nn.Module) -> None:
-    """He initialization by fan-out for convolutions; classifiers small; batch norm stays the identity."""
-    for name, module in network.named_modules():
-        if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            continue
-        if name == "auxiliary" or "classifier" in name.split("."):
-            nn.init.normal_(module.weight, std=0.01)
-        elif isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

@@ -102,8 +102,7 @@ def build_engine(network: Network, device: torch.device, precision: str, in_flig
     else:
         arranged = gpu_network(network, device, dtype)
         name, slots = torch.cuda.get_device_name(device), [GraphSlot(arranged, device) for _ in range(in_flight)]
-    stride = network.spec.output_stride
-    return TorchEngine(EngineInfo("pytorch", str(torch.__version__), name, precision, len(slots), stride), slots)
+    return TorchEngine(EngineInfo("pytorch", str(torch.__version__), name, precision, len(slots)), slots)
 
 
 class EagerSlot:

@@ -19,13 +19,13 @@ from contextnet.models.score_field import label_image
 class Ensemble:
     """Labels images of any size by the average of several networks' soft-max, taken pixel by pixel at full size.
 
-    Every network's scores are enlarged to the size of the image before its soft-max. Raises ``ContextNetError`` for
-    fewer than two networks, or networks of different numbers of classes.
+    The networks run on ``device``. Every network's scores are enlarged to the size of the image before its soft-max.
+    Raises ``ContextNetError`` for fewer than two networks, or networks of different numbers of classes.
 
     Source: section 3, ContextNet vs Ensemble Nets, where each branch has been trained as a network of its own.
     """
 
-    def __init__(self, networks: Sequence[Network]) -> None:
+    def __init__(self, networks: Sequence[Network], device: str | torch.device = "cpu") -> None:
         if len(networks) < 2:
             raise ContextNetError(f"an ensemble of {len(networks)} networks; at least two are needed")
         first, *others = (network.spec for network in networks)
@@ -35,7 +35,7 @@ class Ensemble:
                     f"'{first.name}' scores {first.num_classes} classes and '{spec.name}' {spec.num_classes}; "
                     "an ensemble's networks must score the same ones"
                 )
-        self._members = tuple(NetworkPredictor(network) for network in networks)
+        self._members = tuple(NetworkPredictor(network, device) for network in networks)
 
     @property
     def device(self) -> torch.device:

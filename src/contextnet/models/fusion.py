@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from contextnet.models.blocks import conv_unit
+from contextnet.models.conv_units import conv_unit, relu6
+from contextnet.models.dilated_depthwise import dilated_depthwise
 from contextnet.models.resize import upscale
 
 
@@ -19,27 +19,13 @@ class FusionUnit(nn.Module):
     def __init__(self, context_width: int, detail_width: int, width: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
-        self.smooth = conv_unit(context_width, context_width, 3, dilation=factor, depthwise=True)
-        self.context = conv_unit(context_width, width, activation=False)
-        self.detail = conv_unit(detail_width, width, activation=False)
+        self.smooth = conv_unit(context_width, context_width, 3, dilation=factor, depthwise=True, activation=relu6)
+        self.context = conv_unit(context_width, width, activation=None)
+        self.detail = conv_unit(detail_width, width, activation=None)
         self.act = nn.ReLU6(inplace=True)
 
     def forward(self, context: Tensor, detail: Tensor) -> Tensor:
         """Fuse (N, C1, H / factor, W / factor) and (N, C2, H, W) into (N, width, H, W)."""
-        raised = self._smooth(upscale(context, self.factor))
-        fused: Tensor = self.act(self.context(raised) + self.detail(detail))
+        smoothed = dilated_depthwise(self.smooth, upscale(context, self.factor))
+        fused: Tensor = self.act(self.context(smoothed) + self.detail(detail))
         return fused
-
-    def _smooth(self, raised: Tensor) -> Tensor:
-        """Run the dilated convolution, in float32 where its bfloat16 gradient cannot be trusted.
-
-        On a CPU, oneDNN's weight gradient of a dilated depth-wise convolution in bfloat16 reads memory that nothing
-        wrote (PyTorch 2.13): now and then a gradient of 1e30.
-        """
-        smoothed: Tensor
-        if self.training and raised.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            with torch.autocast("cpu", enabled=False):
-                smoothed = self.smooth(raised.float())
-        else:
-            smoothed = self.smooth(raised)
-        return smoothed

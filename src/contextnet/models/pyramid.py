@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from contextnet.models.blocks import conv_unit
+from contextnet.models.conv_units import conv_unit, relu6
 
 
 class PyramidPooling(nn.Module):
@@ -19,8 +19,8 @@ class PyramidPooling(nn.Module):
         super().__init__()
         self.bins = bins
         share = max(1, width // len(bins))
-        self.reduce = nn.ModuleList(conv_unit(width, share) for _ in bins)
-        self.mix = conv_unit(width + share * len(bins), width)
+        self.reduce = nn.ModuleList(conv_unit(width, share, activation=relu6) for _ in bins)
+        self.mix = conv_unit(width + share * len(bins), width, activation=relu6)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, width, H, W) to the same shape."""

@@ -9,7 +9,7 @@ Tensors are (1, C, H, W): C is the number of classes; H, W are height and width 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
 import numpy as np
@@ -19,10 +19,12 @@ from torch import Tensor
 
 from contextnet.models.resize import upscale
 from contextnet.runtime.labelling import label_scores
-from contextnet.spec import OUTPUT_STRIDE
 
 BAND_VALUES = 1 << 24
 """How many scores a band may hold at a time, steps on the way included: 64 MiB of float32."""
+
+_ROWS_TOGETHER = 8
+"""Bands are as many rows or multiples of them, which are whole cells at every stride."""
 
 
 class ScoreField(Protocol):
@@ -67,7 +69,8 @@ class UpsampledScores:
 
     cells: Tensor
     size_hw: tuple[int, int]
-    stride: int = OUTPUT_STRIDE
+    stride: int
+    _: KW_ONLY
     are_probabilities: bool = False
 
     @property
@@ -110,7 +113,7 @@ def best_classes(field: ScoreField, band_values: int = BAND_VALUES) -> Tensor:
 
 def _bands(field: ScoreField, band_values: int) -> Iterator[tuple[int, int]]:
     height = field.size_hw[0]
-    # Whole cells, so that no row of the network's output is enlarged for two bands more than it must be.
-    step = max(1, band_values // field.values_per_row // OUTPUT_STRIDE) * OUTPUT_STRIDE
+    # So that no row of the network's output is enlarged for two bands more than it must be.
+    step = max(1, band_values // field.values_per_row // _ROWS_TOGETHER) * _ROWS_TOGETHER
     for first in range(0, height, step):
         yield first, min(first + step, height)

@@ -15,6 +15,7 @@ from contextnet.reproduce.machine_words import place_words
 from contextnet.reproduce.paper import (
     ENSEMBLE,
     ENSEMBLE_NOTE,
+    EXACT_PARAMETERS,
     TABLE_4,
     TABLE_5,
     TABLE_5_NOTE,
@@ -23,7 +24,7 @@ from contextnet.reproduce.paper import (
     ClassGroup,
     group_of,
 )
-from contextnet.reproduce.speed import SpeedRun
+from contextnet.reproduce.speed import SpeedRun, conditions_note
 from contextnet.reproduce.table import Column, Row, Table, Value
 from contextnet.reproduce.trainings import Trained, trained_for
 
@@ -33,6 +34,7 @@ MEMBERS = ("cn14-context", "cn14-detail")
 """The branches that are trained as networks of their own."""
 
 MARKS: Mapping[ClassGroup, str] = {"small": "(s)", "fine": "(f)", "rare": "(r)"}
+ON_VALIDATION = "The paper's: Cityscapes' validation images"
 _COUNTED_HW = (1024, 2048)
 
 
@@ -80,15 +82,17 @@ def table4(results: Sequence[Result], speeds: SpeedRun | None, facts: Mapping[st
         rows.append(Row(result.network, "here", values, "; ".join(filter(None, remarks))))
     for network, figures in TABLE_4.items():
         paper: dict[str, Value] = {"miou": figures.miou, "fps": figures.fps, "parameters_m": figures.parameters_m}
+        paper["parameters"] = EXACT_PARAMETERS.get(network)
         rows.append(Row(network, "paper", paper))
     notes = [f"{_said(results, facts)} {_COUNTED}"]
     if speeds:
         height, width = speeds.size_hw
         notes.append(
             f"Frames per second: {height}×{width}, from the image to its labels, one after the other, "
-            f"{speeds.engine.name} in {speeds.engine.precision} on {place_words(speeds.engine.device)}."
+            f"{speeds.engine.name} in {speeds.engine.precision} on {place_words(speeds.engine.device)}. "
+            f"{conditions_note(speeds.engine)}"
         )
-    notes.append("The paper's: Cityscapes' validation images, 1000 epochs; frames per second on a Titan X (Maxwell).")
+    notes.append(f"{ON_VALIDATION}, 1000 epochs; frames per second on a Titan X (Maxwell).")
     return Table("table4", f"Table 4: the ablation, {facts['data']}", columns, tuple(rows), tuple(notes), facts)
 
 
@@ -109,7 +113,7 @@ def table5(results: Sequence[Result], facts: Mapping[str, Any]) -> Table:
         "a context branch of higher resolution." + _gains(results),
     ]
     if set(TABLE_5["cn14"]) == set(names):
-        notes.append(TABLE_5_NOTE)
+        notes.append(f"{ON_VALIDATION}, 1000 epochs. {TABLE_5_NOTE}")
     title = f"Table 5: IoU of each class in percent, {facts['data']}"
     return Table("table5", title, columns, tuple(rows), tuple(notes), facts)
 
@@ -144,7 +148,7 @@ def table6(results: Sequence[Result], facts: Mapping[str, Any]) -> Table:
             "parameters_m": figures.parameters_m,
         }
         rows.append(Row(network, "paper", values, "pre-trained on ImageNet" if figures.pretrained else ""))
-    unequal = " So few minutes favour small networks: a large one takes fewer steps in them."
+    unequal = " Equal minutes favour small networks: a large one takes fewer steps in them."
     notes = (
         f"{_said(results, facts)} {_COUNTED}",
         "No pre-training here." + ("" if facts["budget_minutes"] is None else unequal),
@@ -175,7 +179,7 @@ def ensemble_table(members: Sequence[Result], together: Scores | None, ours: Res
         "cn14": ENSEMBLE.cn14,
     }
     rows += [Row(network, "paper", {"miou": miou}) for network, miou in paper.items()]
-    notes = (_said([*members, ours], facts), ENSEMBLE_NOTE)
+    notes = (_said([*members, ours], facts), f"{ON_VALIDATION}. {ENSEMBLE_NOTE}")
     title = f"ContextNet against an ensemble of its branches, {facts['data']}"
     return Table("ensemble", title, columns, tuple(rows), notes, facts)
 
@@ -218,7 +222,8 @@ def _said_of_speed(speeds: SpeedRun | None, network: str) -> str:
     if network in speeds.refused:
         return f"does not run: {speeds.refused[network]}"
     speed = speeds.of(network)
-    return f"frames/s are no result: {speed.noise}" if speed and speed.noise else ""
+    noise = speed.noise.get("everything") if speed else None
+    return f"frames/s are no result: {noise}" if noise else ""
 
 
 def _gains(results: Sequence[Result]) -> str:

@@ -30,19 +30,20 @@ class Budget:
     machine: str = field(default="", compare=False)
 
 
-def fit_budget(minutes: float, step_s: float, steps: int, recipe_epochs: int) -> Budget:
-    """Fit whole epochs of ``steps`` steps into minutes: at least one, at most the recipe's.
+def fit_budget(minutes: float, step_s: float, steps: int, recipe_epochs: int, share: float = 1.0) -> Budget:
+    """Fit whole epochs of ``steps`` steps into a share of ``minutes``.
 
-    None at all where one takes more than ``MOST_OVER`` budgets.
+    At least one, at most that share of the recipe's; none where one takes more than ``MOST_OVER`` times the share.
     """
     epoch_minutes = step_s * steps / 60
-    fits = 0 if epoch_minutes > MOST_OVER * minutes else max(1, int(minutes / epoch_minutes))
-    return Budget(minutes, step_s, min(fits, recipe_epochs), recipe_epochs)
+    given = share * minutes
+    fits = 0 if epoch_minutes > MOST_OVER * given else max(1, int(given / epoch_minutes))
+    return Budget(given, step_s, min(fits, _epochs_of(share, recipe_epochs)), recipe_epochs)
 
 
 def share_of_recipe(share: float, recipe_epochs: int) -> Budget:
     """Give a part of the recipe's epochs, at least one."""
-    return Budget(None, None, max(1, round(share * recipe_epochs)), recipe_epochs)
+    return Budget(None, None, _epochs_of(share, recipe_epochs), recipe_epochs)
 
 
 def read_budget(folder: RunFolder) -> Budget | None:
@@ -61,6 +62,10 @@ def keep_budget(folder: RunFolder, budget: Budget) -> None:
     """Note what a run is given in its folder, which is made."""
     folder.root.mkdir(parents=True, exist_ok=True)
     write_json(_path(folder), asdict(budget))
+
+
+def _epochs_of(share: float, recipe_epochs: int) -> int:
+    return max(1, round(share * recipe_epochs))
 
 
 def _path(folder: RunFolder) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from contextnet.data.pairs import PairedFiles
@@ -70,6 +71,7 @@ class Figure2:
     """
 
     network: str
+    trained_on: str
     columns: tuple[Figure2Column, ...]
     together: Mapping[Way, Figure2Score] | None
     picture: Picture
@@ -78,6 +80,7 @@ class Figure2:
         """Give the figures as plain JSON values; the sheet is no part of them."""
         return {
             "network": self.network,
+            "trained_on": self.trained_on,
             "images": [{"image": str(c.image_path), "scores": _score_values(c.scores)} for c in self.columns],
             "together": _score_values(self.together),
         }
@@ -87,8 +90,8 @@ class Figure2:
         write_png(path, self.picture)
 
 
-def draw_figure2(weights: Weights, samples: Sequence[Sample]) -> Figure2:
-    """Label every sample in the three ways, score the labels where there is truth, and draw the sheet.
+def draw_figure2(weights: Weights, samples: Sequence[Sample], device: str | torch.device = "cpu") -> Figure2:
+    """Label every sample in the three ways on a device, score the labels where there is truth, and draw the sheet.
 
     The truth is of the network's own classes, as ``choose_samples`` makes sure; the row of the truth is left out where
     no sample has one. Labels are scored at full size, and shown at most 512 pixels wide. Raises ``ContextNetError``
@@ -97,7 +100,7 @@ def draw_figure2(weights: Weights, samples: Sequence[Sample]) -> Figure2:
     """
     if not samples:
         raise ContextNetError("Figure 2 has no image to show; give at least one")
-    predictors = _predictors(weights)
+    predictors = _predictors(weights, device)
     columns = [_label(sample, predictors, weights.labels) for sample in samples]
     together = {way: ConfusionMatrix(weights.labels.num_classes) for way in CAPTIONS}
     for column in columns:
@@ -105,6 +108,7 @@ def draw_figure2(weights: Weights, samples: Sequence[Sample]) -> Figure2:
             together[way].merge(confusion)
     return Figure2(
         weights.spec.name,
+        str(weights.training.get("trained_on", "")),
         tuple(Figure2Column(column.path, _scores(column.confusions, weights.labels)) for column in columns),
         _scores(together, weights.labels),
         _sheet(columns, weights.labels),
@@ -165,15 +169,15 @@ class _LabelledSample:
     confusions: Mapping[Way, ConfusionMatrix] | None
 
 
-def _predictors(weights: Weights) -> dict[Way, Predictor]:
+def _predictors(weights: Weights, device: str | torch.device) -> dict[Way, Predictor]:
     network = weights.build()
     if not isinstance(network, ContextNet):
         raise ContextNetError(f"network '{weights.spec.name}' has no branches to zero; give a ContextNet such as cn14")
     with muted(network, "detail"):
-        context_only = NetworkPredictor(network)
+        context_only = NetworkPredictor(network, device)
     with muted(network, "context"):
-        detail_only = NetworkPredictor(network)
-    return {"context_only": context_only, "detail_only": detail_only, "both": NetworkPredictor(network)}
+        detail_only = NetworkPredictor(network, device)
+    return {"context_only": context_only, "detail_only": detail_only, "both": NetworkPredictor(network, device)}
 
 
 def _label(sample: Sample, predictors: Mapping[Way, Predictor], labels: LabelSet) -> _LabelledSample:

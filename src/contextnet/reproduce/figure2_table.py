@@ -18,10 +18,10 @@ def figure2_table(figure: Figure2, facts: Mapping[str, Any]) -> Table:
         for way, caption in CAPTIONS.items()
         if way in scores
     ]
-    shown = ", ".join(column.image_path.name for column in figure.columns)
+    trained = f", trained on {figure.trained_on}," if figure.trained_on else ""
     notes = [
-        f"'{figure.network}' on {shown}. One branch alone: the output of the other one is zero where it reaches the "
-        "network's own fusion unit (section 3, Context Branch Analysis)."
+        f"'{figure.network}'{trained} on {', '.join(_names(figure))}. One branch alone: the output of the other one is "
+        "zero where it reaches the network's own fusion unit (section 3, Context Branch Analysis)."
     ]
     if rows:
         notes.append("Scores are over the pixels of the shown images together.")
@@ -34,6 +34,13 @@ def figure2_table(figure: Figure2, facts: Mapping[str, Any]) -> Table:
         tuple(notes),
         {**facts, **more},
     )
+
+
+def _names(figure: Figure2) -> list[str]:
+    """Name the images, with the folders that they lie in where two have one name."""
+    paths = [column.image_path for column in figure.columns]
+    names = [path.name for path in paths]
+    return names if len({*names}) == len(names) else ["/".join(path.parts[-2:]) for path in paths]
 
 
 def _on(facts: Mapping[str, Any]) -> str:

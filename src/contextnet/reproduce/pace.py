@@ -10,7 +10,7 @@ import torch
 
 from contextnet.data.batches import AUGMENTATION_STREAM, draw_batch, generator_for
 from contextnet.data.decoding import DecodedSplit
-from contextnet.training.allocator import retained_memory
+from contextnet.training.allocator import lacks_memory, retained_memory
 from contextnet.training.recipe.recipe import Recipe
 from contextnet.training.run import TrainingRun, start_run
 from contextnet.training.step import take_step
@@ -28,8 +28,8 @@ def measure_step_s(recipe: Recipe, split: DecodedSplit, device: torch.device) ->
     """
     try:
         return _median_step_s(start_run(recipe, split, device), split)
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not lacks_memory(error):
             raise
         return math.inf
 

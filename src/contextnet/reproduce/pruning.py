@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from contextnet.compression.pruning.pruner import PruneOptions, Target, prune_weights
-from contextnet.errors import RunError
 from contextnet.models.storage import Weights, read_weights, write_weights
 from contextnet.reproduce.accuracy import Result, result_of
+from contextnet.reproduce.begun_run import has_begun
 from contextnet.reproduce.paper import PRUNING
 from contextnet.reproduce.table import Column, Row, Table, Value
 from contextnet.reproduce.trainings import Subject, Trained, Trainings, subject_of, trained_for
+from contextnet.training.run_folder import RunFolder
 from contextnet.weights.catalogue import summarize_weights
 
 NETWORK = "cn14"
@@ -25,8 +27,9 @@ WIDE_SHARE = 0.5
 def train_chain(trainings: Trainings) -> tuple[Result, ...]:
     """Train the wide network, prune and train it on step by step, and train the final size directly.
 
-    What is trained already is taken as it is. A network that is too large for its share of the budget ends the chain.
-    Raises what ``train`` raises, and ``RunError`` where a step was pruned from another network than is there now.
+    What is trained already is taken as it is; but a step that was pruned from another network than is there now, as
+    when the one before it was trained for longer, is set aside and made anew. A network that is too large for its share
+    of the budget ends the chain. Raises what ``train`` raises.
     """
     return (*_steps(trainings), result_of(NETWORK, trainings.train(subject_of(NETWORK))))
 
@@ -46,8 +49,10 @@ def _steps(trainings: Trainings) -> Iterator[Result]:
         # The recipe's own variant and width would contradict the description of the whole network.
         description = f"network.architecture={json.dumps(pruned.spec.to_json())}"
         subject = Subject(name, (description,), (1 - WIDE_SHARE) / len(later), place)
-        if trainings.has_begun(subject):
-            _require_same_start(trainings.folder(subject), place, pruned)
+        run = trainings.folder(subject)
+        if has_begun(RunFolder(run)) and not _is_same_start(place, pruned):
+            aside = _set_aside(run)
+            trainings.display.console.print(f"{name} was pruned from another training; its run is now {aside}")
         write_weights(place, pruned)
         trained, width = trainings.train(subject), float(target)
         yield result_of(name, trained)
@@ -60,15 +65,18 @@ def _prune(source: Path, width: float, target: float, name: str) -> Weights:
     return replace(pruned, training={"pruned_from": weights.spec.name, "width": target})
 
 
-def _require_same_start(run: Path, place: Path, pruned: Weights) -> None:
-    """Raise ``RunError`` where a run started from other weights than it would now: the step before it went on."""
+def _is_same_start(place: Path, pruned: Weights) -> bool:
+    """Tell whether the weights that a run started from are those that it would start from now."""
     before = read_weights(place) if place.is_file() else None
-    is_same = before is not None and before.spec == pruned.spec
-    if before is None or not is_same or not all(pruned.tensors[n].equal(t) for n, t in before.tensors.items()):
-        raise RunError(
-            f"{run}: was pruned from another training of the network before it; remove this folder and those of the "
-            "steps after it, or give another --runs"
-        )
+    if before is None or before.spec != pruned.spec:
+        return False
+    return all(pruned.tensors[name].equal(tensor) for name, tensor in before.tensors.items())
+
+
+def _set_aside(run: Path) -> Path:
+    """Give a run's folder another name, so that its place is free."""
+    aside = next(path for number in count(1) if not (path := run.with_name(f"{run.name}-before-{number}")).exists())
+    return run.rename(aside)
 
 
 def pruning_table(results: tuple[Result, ...], facts: Mapping[str, Any]) -> Table:
@@ -89,8 +97,12 @@ def pruning_table(results: tuple[Result, ...], facts: Mapping[str, Any]) -> Tabl
         if result.scores is not None and result.trained is not None and result.trained.weights is not None:
             values |= {"miou": 100 * result.scores.miou, "parameters": _parameters(result.trained)}
         rows.append(Row(result.network, "here", values, "; ".join(filter(None, (remark, result.remark)))))
-    rows.append(Row(direct.network, "paper", {"width": 1.0, "miou": PRUNING.before}, "before pruning, test images"))
-    rows.append(Row(steps[-1].network, "paper", {"width": 1.0, "miou": PRUNING.after}, "after pruning, test images"))
+    rows.append(
+        Row(direct.network, "paper", {"width": 1.0, "miou": PRUNING.before}, "before pruning, Cityscapes' test images")
+    )
+    rows.append(
+        Row(steps[-1].network, "paper", {"width": 1.0, "miou": PRUNING.after}, "after pruning, Cityscapes' test images")
+    )
     notes = (
         f"mIoU on {facts['data']}. Recipe: {facts['recipe']}. {_given(direct, len(steps) - 1)} One run each: a "
         "point more or less may be chance. Parameters: with this data's classes.",

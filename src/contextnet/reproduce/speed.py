@@ -1,7 +1,7 @@
 """How fast networks run on one machine, all of them in turns in one run, on one engine.
 
-Weights are fresh: a network takes as long with them as with trained ones. Labels do not, and on a CPU are those of the
-street's own scores, at each network's stride. Everything begins with one uint8 image in memory, batch 1.
+Weights are fresh. Labels on a CPU are those of a street's own scores, at each network's stride, since what they take
+depends on the scores. Everything begins with one uint8 image in memory, batch 1.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from contextnet.models.cost import measure_cost
 from contextnet.models.network import build_network
 from contextnet.models.storage import Weights, write_weights
 from contextnet.network_spec import named_spec
+from contextnet.reproduce.memory_limit import limited_memory
 from contextnet.reproduce.street_labels import StreetEngine, street_scores
 from contextnet.runtime.engines.choice import PYTORCH
 from contextnet.runtime.engines.cores import streaming_calls
 from contextnet.runtime.engines.engine import Engine, EngineInfo
 from contextnet.runtime.segmenter import EngineChoice
+from contextnet.training.allocator import lacks_memory
 
 ROUNDS = 5
 TURN_S = 0.5
@@ -51,14 +53,14 @@ WAYS: tuple[Way, ...] = ("everything", "network", "pipelined")
 class Speed:
     """One network's times in each way; ``parameters`` without an auxiliary classifier, ``macs`` for one image.
 
-    ``noise`` says why they are no result, and is None where they are one.
+    ``noise`` says why the times in a way are no result; it has no entry where they are one.
     """
 
     network: str
     parameters: int
     macs: int
     timings: Mapping[Way, Timings]
-    noise: str | None
+    noise: Mapping[Way, str]
 
     def times_as_fast(self, other: Speed, way: Way) -> float:
         """Give how many times as fast this network is as another one, the median over the rounds of both."""
@@ -85,51 +87,73 @@ def measure_speeds(
 ) -> SpeedRun:
     """Time networks by name on a drawn street of ``size_hw``, in rounds in which all of them take turns.
 
-    A network that the engine refuses stands in ``refused`` with the reason. Raises ``ContextNetError`` when none runs,
+    A network that the engine refuses, or that memory does not hold beside the others, stands in ``refused`` with the
+    reason. Raises ``ContextNetError`` when none runs,
     and for a size that no street is drawn in. Other processes are spawned, so that a script needs a main guard.
     """
     require_drawable(size_hw)
     image_HW3 = draw_street(size_hw)
     street = street_scores(image_HW3)
-    timers: dict[str, Timer] = {}
+    opened: dict[str, _Opened] = {}
     refused: dict[str, str] = {}
     with ExitStack() as stack, TemporaryDirectory(prefix="contextnet-") as folder:
+        stack.enter_context(limited_memory(torch.device(choice.device)))
         for network in networks:
             try:
-                place = _write(network, Path(folder), choice.engine)
-                single = stack.enter_context(closing(choice.open(place, 1).engine))
-                calls = streaming_calls(single.info.device, choice.threads)
-                several = stack.enter_context(closing(choice.open(place, calls).engine))
-                one = SingleCalls(_labelling(single, street), image_HW3)
-                overlapping = OverlappingCalls(_labelling(several, street), image_HW3)
-                one.labelled_s(1)
-                overlapping.drained_s(1)
-            except (ContextNetError, torch.OutOfMemoryError, MemoryError) as error:
+                opened[network] = _open(stack, _write(network, Path(folder), choice.engine), choice, image_HW3, street)
+            except ContextNetError as error:
+                refused[network] = " ".join(str(error).split())
+            except (RuntimeError, MemoryError) as error:
+                if not lacks_memory(error):
+                    raise
                 refused[network] = " ".join(str(error).split()) or "not enough memory"
-                continue
-            engine, in_flight = single.info, several.info.in_flight
-            ways: dict[Way, Timer] = {
-                "everything": one.labelled_s,
-                "network": one.scored_s,
-                "pipelined": _in_whole_shifts(overlapping, several.info.in_flight),
-            }
-            timers |= {f"{network} {way}": timer for way, timer in ways.items()}
-        if not timers:
+        if not opened:
             raise ContextNetError(f"none of the networks runs: {next(iter(refused.values()), 'none was named')}")
-        number = len(networks) - len(refused)
-        progress = stack.enter_context(show(f"timing {number} networks at {size_hw[0]}×{size_hw[1]}"))
+        timers = {f"{network} {way}": timer for network, one in opened.items() for way, timer in one.timers.items()}
+        progress = stack.enter_context(show(f"timing {len(opened)} networks at {size_hw[0]}×{size_hw[1]}"))
         timed, others = watched(lambda: take_turns(timers, rounds, TURN_S, progress, slow_s=SLOW_S))
-    speeds = [
-        _speed(network, size_hw, {way: timed[f"{network} {way}"] for way in WAYS}, others)
-        for network in networks
-        if network not in refused
-    ]
-    return SpeedRun(size_hw, engine, in_flight, tuple(speeds), refused)
+    speeds = [_speed(network, size_hw, {way: timed[f"{network} {way}"] for way in WAYS}, others) for network in opened]
+    last = next(reversed(opened.values()))
+    return SpeedRun(size_hw, last.engine, last.in_flight, tuple(speeds), refused)
 
 
-def _labelling(engine: Engine, street: Mapping[int, NDArray[np.float32]]) -> Engine:
+@dataclass(frozen=True)
+class _Opened:
+    """A network that is ready: what computes it, images on their way where it is pipelined, and its timers."""
+
+    engine: EngineInfo
+    in_flight: int
+    timers: Mapping[Way, Timer]
+
+
+def _open(
+    stack: ExitStack,
+    place: Path,
+    choice: EngineChoice,
+    image_HW3: NDArray[np.uint8],
+    street: Mapping[int, NDArray[np.float32]],
+) -> _Opened:
+    """Open a network for one image at a time and for several, and run each once; ``stack`` closes what runs."""
+    with ExitStack() as own:
+        opened = choice.open(place, 1)
+        single, stride = own.enter_context(closing(opened.engine)), opened.spec.output_stride
+        calls = streaming_calls(single.info.device, choice.threads)
+        several = own.enter_context(closing(choice.open(place, calls).engine))
+        one = SingleCalls(_labelling(single, street, stride), image_HW3)
+        overlapping = OverlappingCalls(_labelling(several, street, stride), image_HW3)
+        one.labelled_s(1)
+        overlapping.drained_s(1)
+        stack.enter_context(own.pop_all())
+    in_flight = several.info.in_flight
+    pipelined = _in_whole_shifts(overlapping, in_flight)
+    return _Opened(
+        single.info, in_flight, {"everything": one.labelled_s, "network": one.scored_s, "pipelined": pipelined}
+    )
+
+
+def _labelling(engine: Engine, street: Mapping[int, NDArray[np.float32]], stride: int) -> Engine:
     """Have an engine on the CPU label the street; on a GPU labels take the same whatever they are."""
-    return StreetEngine(engine, street) if engine.info.device == "cpu" else engine
+    return StreetEngine(engine, street, stride) if engine.info.device == "cpu" else engine
 
 
 def _in_whole_shifts(calls: OverlappingCalls, in_flight: int) -> Timer:
@@ -139,7 +163,7 @@ def _in_whole_shifts(calls: OverlappingCalls, in_flight: int) -> Timer:
 
 def _speed(network: str, size_hw: tuple[int, int], timings: Mapping[Way, Timings], others: float | None) -> Speed:
     cost = measure_cost(named_spec(network, CITYSCAPES.num_classes), size_hw)
-    noise = find_noise(others, {f"'{way}'": timed.spread for way, timed in timings.items()})
+    noise = {way: why for way, timed in timings.items() if (why := find_noise(others, {f"'{way}'": timed.spread}))}
     return Speed(network, cost.parameters, cost.macs, timings, noise)
 
 
@@ -162,6 +186,10 @@ def _write(network: str, folder: Path, engine: str) -> Path:
     return place
 
 
-def spread_note() -> str:
-    """Say when times are no result."""
-    return f"A row whose rounds differ by more than {MAX_SPREAD:.0%}, or that other processes disturbed, says so."
+def conditions_note(engine: EngineInfo) -> str:
+    """Say what is computed and labelled, and when times are no result."""
+    labels = "those of a trained network's scores, at each one's stride" if engine.device == "cpu" else "their own"
+    return (
+        f"Weights are fresh, not trained; labels are {labels}. Where rounds differ by more than {MAX_SPREAD:.0%}, or "
+        "other processes disturbed them, the row says so."
+    )

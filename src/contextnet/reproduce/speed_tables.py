@@ -7,19 +7,23 @@ from typing import Any
 from contextnet.network_spec import BASELINES
 from contextnet.reproduce.machine_words import machine_words, place_words
 from contextnet.reproduce.paper import TABLE_7, Runtime
-from contextnet.reproduce.speed import Speed, SpeedRun, spread_note
+from contextnet.reproduce.speed import Speed, SpeedRun, Way, conditions_note
 from contextnet.reproduce.table import Column, Row, Table, Value
+from contextnet.runtime.engines.choice import OPENVINO
+from contextnet.runtime.engines.engine import EngineInfo
 
 OURS = "cn14"
-LABELLED = {True: "labels are those of a trained network's scores, at each one's stride", False: "labels are their own"}
-"""What is labelled, on a CPU and on a GPU."""
 COMPARED: tuple[str, ...] = (OURS, *BASELINES)
 """Every network of Table 7, Table 6's others, Fast-SCNN and DABNet."""
 
+HEADINGS: dict[Way, str] = {
+    "everything": "frames/s, everything",
+    "network": "network alone",
+    "pipelined": "pipelined",
+}
+
 COLUMNS = (
-    Column("everything_fps", "frames/s, everything"),
-    Column("network_fps", "network alone"),
-    Column("pipelined_fps", "pipelined"),
+    *(Column(f"{way}_fps", heading) for way, heading in HEADINGS.items()),
     Column("cn14_times_as_fast", "cn14 is × as fast", 2),
     Column("latency_ms", "ms, everything"),
     Column("parameters", "parameters"),
@@ -32,7 +36,8 @@ def table7(run: SpeedRun, command: str) -> Table:
 
     ``everything`` runs from the uint8 image in memory to its labels there: conversion, transfers, network, labels.
     """
-    rows = [_own_row(speed, run.of(OURS)) for speed in run.speeds]
+    ours = run.of(OURS)
+    rows = [_own_row(speed, ours) for speed in run.speeds]
     rows += [Row(network, "here", {}, f"does not run: {why}") for network, why in run.refused.items()]
     rows.sort(key=lambda row: COMPARED.index(row.network) if row.network in COMPARED else len(COMPARED))
     papers = [_paper_row(runtime, fps) for runtime in TABLE_7 if (fps := runtime.fps.get(run.size_hw)) is not None]
@@ -41,12 +46,16 @@ def table7(run: SpeedRun, command: str) -> Table:
     notes = [
         "Everything: from one uint8 image in memory to its labels in memory, one image after the other. Pipelined: the "
         f"same with {run.in_flight} images on their way. × as fast: the median over the rounds, everything included.",
-        f"{engine.name} {engine.version} in {engine.precision} on {place_words(engine.device)}. Fresh weights, which "
-        f"take as long as trained ones; {LABELLED[engine.device == 'cpu']}. {spread_note()}",
+        f"{engine.name} {engine.version} in {engine.precision} on {place_words(engine.device)}. "
+        f"{conditions_note(engine)}",
     ]
+    if ours is not None and "everything" in ours.noise:
+        notes.append(f"'{COLUMNS[3].heading}' is no result in any row: {OURS}'s own times are none.")
     if papers:
         notes.append(
-            "The paper's rows: Nvidia Titan X (Maxwell), TensorFlow; * from the literature, † kernel execution alone."
+            "The paper's rows: Nvidia Titan X (Maxwell), TensorFlow, with transfers of memory, which are not known to "
+            "include conversion and labels; * from the literature, † kernels alone by the table's caption, parallel "
+            "transfers by the text."
         )
     facts: dict[str, Any] = {
         "size_hw": [height, width],
@@ -56,8 +65,16 @@ def table7(run: SpeedRun, command: str) -> Table:
         "machine": machine_words(),
         "command": command,
     }
-    title = f"Table 7: frames per second at {height}×{width}"
+    title = ", ".join([f"Table 7: frames per second at {height}×{width}", *what_differs(engine)])
     return Table("table7", title, COLUMNS, (*rows, *papers), tuple(notes), facts)
+
+
+def what_differs(engine: EngineInfo) -> tuple[str, ...]:
+    """Name what computes, in words: nothing for OpenVINO in float32 on the CPU, which is usual."""
+    if engine.device == "cpu" and (engine.name, engine.precision) == (OPENVINO, "fp32"):
+        return ()
+    device = () if engine.device == "cpu" else (engine.device,)
+    return (*device, engine.name, engine.precision)
 
 
 def _own_row(speed: Speed, ours: Speed | None) -> Row:
@@ -65,7 +82,15 @@ def _own_row(speed: Speed, ours: Speed | None) -> Row:
     values: dict[str, Value] = {f"{way}_fps": 1e3 / timed.median_ms for way, timed in speed.timings.items()}
     values["cn14_times_as_fast"] = None if ours is None else ours.times_as_fast(speed, "everything")
     values |= {"latency_ms": everything.median_ms, "parameters": speed.parameters, "gmacs": speed.macs / 1e9}
-    return Row(speed.network, "here", values, "" if speed.noise is None else f"no result: {speed.noise}")
+    return Row(speed.network, "here", values, "; ".join(_noise(speed)))
+
+
+def _noise(speed: Speed) -> list[str]:
+    """Say which of the row's figures are no result, those that share a reason together."""
+    ways: dict[str, list[str]] = {}
+    for way, why in speed.noise.items():
+        ways.setdefault(why, []).append(HEADINGS[way])
+    return [f"no result: {', '.join(names)}: {why}" for why, names in ways.items()]
 
 
 def _paper_row(runtime: Runtime, fps: float) -> Row:

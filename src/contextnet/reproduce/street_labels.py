@@ -17,10 +17,9 @@ from contextnet.models.resize import upscale
 from contextnet.models.storage import read_weights
 from contextnet.runtime.engines.engine import Engine, EngineInfo, Images, Inference, Labels, Scores
 from contextnet.runtime.labelling import label_scores
-from contextnet.spec import OUTPUT_STRIDE
+from contextnet.runtime.score_grid import STRIDES
 from contextnet.weights.catalogue import find_weights
 
-STRIDES = (1, 2, 4, 8)
 NETWORK = "cn14-synthetic"
 """A trained network for drawn streets."""
 
@@ -34,20 +33,22 @@ def street_scores(image_HW3: NDArray[np.uint8]) -> dict[int, NDArray[np.float32]
     planes = torch.from_numpy(np.ascontiguousarray(image_HW3)).permute(2, 0, 1).unsqueeze(0)
     with torch.inference_mode():
         scores = network(planes).scores
-        at = {stride: upscale(scores, OUTPUT_STRIDE // stride)[0].numpy().copy() for stride in STRIDES}
+        own = network.spec.output_stride
+        at = {stride: upscale(scores, own // stride)[0].numpy().copy() for stride in STRIDES}
     at[1] = np.ascontiguousarray(at[1].transpose(1, 2, 0)).transpose(2, 0, 1)
     return at
 
 
 @dataclass(frozen=True, eq=False)
 class StreetEngine:
-    """An engine that computes what it is given, and then labels the street's own scores at its stride.
+    """An engine that computes what it is given, and then labels the street's own scores at its network's ``stride``.
 
     ``scores`` are those of ``street_scores``. For engines whose labels are made on the CPU from their scores.
     """
 
     engine: Engine
     scores: Mapping[int, NDArray[np.float32]]
+    stride: int
 
     @property
     def info(self) -> EngineInfo:
@@ -57,8 +58,7 @@ class StreetEngine:
     def submit(self, images: Images) -> StreetInference:
         """Begin with one image, uint8 (1, H, W, 3) RGB, of the street's size."""
         assert len(images) == 1, "one street at a time"
-        stride = self.info.stride
-        return StreetInference(self.engine.submit(images), self.scores[stride], images.shape[1:3], stride)
+        return StreetInference(self.engine.submit(images), self.scores[self.stride], images.shape[1:3], self.stride)
 
     def close(self) -> None:
         """Close the engine."""

@@ -29,17 +29,21 @@ from contextnet.reproduce.figure2_table import figure2_table
 from contextnet.reproduce.layer_tables import layer_tables
 from contextnet.reproduce.pruning import NETWORK, pruning_table, train_chain
 from contextnet.reproduce.speed import SpeedRun, measure_speeds
-from contextnet.reproduce.speed_tables import COMPARED, table7
+from contextnet.reproduce.speed_tables import COMPARED, table7, what_differs
 from contextnet.reproduce.table import Table
 from contextnet.reproduce.trainings import Trainings, plain_name, slug, subject_of
+from contextnet.runtime.engines.engine import EngineInfo
 from contextnet.runtime.segmenter import EngineChoice
 from contextnet.training.preparation import ShowProgress
 from contextnet.weights.catalogue import find_weights, read_label_values
 
 Size = tuple[int, int]
 
-SHIPPED = ("cn14-camvid", "cn14-synthetic")
-"""The networks that Figure 2 takes where none is named: the one with the data's classes."""
+SHIPPED = {"camvid": "cn14-camvid", "synthetic": "cn14-synthetic"}
+"""The networks that Figure 2 takes where none is named, by the kind of data that they were trained on."""
+
+FOR_FILES = SHIPPED["camvid"]
+"""The network that Figure 2 takes for image files where none is named."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +128,11 @@ def _noted(table: Table, reproducer: Reproducer) -> Table:
 
 def _table4(reproducer: Reproducer) -> Iterator[Product]:
     for trainings in _data(reproducer):
-        # What cannot be timed is said before hours are spent on trainings.
+        # Before hours are spent on trainings, it is said what cannot be timed.
         speeds = reproducer.variant_speeds
         results = reproducer.results(trainings, VARIANTS_OF_TABLE_4)
         table = table4(results, speeds, reproducer.facts(trainings))
-        yield Product(f"table4-{slug(trainings.source)}", table)
+        yield Product(f"table4-{slug(trainings.source)}{_otherwise(speeds.engine)}", table)
 
 
 def _table5(reproducer: Reproducer) -> Iterator[Product]:
@@ -148,8 +152,12 @@ def _table7(reproducer: Reproducer) -> Iterator[Product]:
     for size_hw in request.sizes:
         run = measure_speeds(COMPARED, size_hw, request.choice, request.show)
         height, width = size_hw
-        device = "" if run.engine.device == "cpu" else f"-{plain_name(run.engine.device)}"
-        yield Product(f"table7-{height}x{width}{device}", table7(run, request.command))
+        yield Product(f"table7-{height}x{width}{_otherwise(run.engine)}", table7(run, request.command))
+
+
+def _otherwise(engine: EngineInfo) -> str:
+    """Name what times were measured on, as part of a file's name, where it is not what is usual."""
+    return "".join(f"-{plain_name(part)}" for part in what_differs(engine))
 
 
 def _ensemble(reproducer: Reproducer) -> Iterator[Product]:
@@ -168,7 +176,7 @@ def _ensemble_scores(reproducer: Reproducer, trainings: Trainings, members: Sequ
         return None
     networks = [read_weights(path).build() for path in weights]
     with reproducer.request.show("scoring the ensemble") as progress:
-        return evaluate(Ensemble(networks), trainings.open_validation(), progress).scores
+        return evaluate(Ensemble(networks, trainings.device), trainings.open_validation(), progress).scores
 
 
 def _pruning(reproducer: Reproducer) -> Iterator[Product]:
@@ -182,23 +190,24 @@ def _figure2(reproducer: Reproducer) -> Iterator[Product]:
     if not request.trainings:
         if not request.images:
             raise ContextNetError("figure2 shows images; give --data KIND:ROOT, or --image FILE")
-        weights = read_weights(find_weights(request.weights or SHIPPED[0]))
-        figure = draw_figure2(weights, read_images([Path(image) for image in request.images]))
+        weights = read_weights(find_weights(request.weights or FOR_FILES))
+        figure = draw_figure2(weights, read_images([Path(image) for image in request.images]), request.choice.device)
         yield Product("figure2", figure2_table(figure, {"command": request.command}), figure)
     for trainings in request.trainings:
         data = trainings.open_validation()
         weights = read_weights(_figure2_weights(reproducer, trainings, data.labels.names))
         picks = [int(image) if image.isdecimal() else image for image in request.images]
-        figure = draw_figure2(weights, choose_samples(data, weights.labels, picks))
+        figure = draw_figure2(weights, choose_samples(data, weights.labels, picks), trainings.device)
         facts = {"data": data.name, "command": request.command}
         yield Product(f"figure2-{slug(trainings.source)}", figure2_table(figure, facts), figure)
 
 
 def _figure2_weights(reproducer: Reproducer, trainings: Trainings, class_names: tuple[str, ...]) -> Path:
-    """Choose the network that is asked for, or the shipped one with these classes, or train cn14."""
+    """Choose the network that is asked for, or the shipped one of this kind of data and its classes, or train cn14."""
     if reproducer.request.weights is not None:
         return find_weights(reproducer.request.weights)
-    for path in map(find_weights, SHIPPED):
+    if shipped := SHIPPED.get(trainings.source.partition(":")[0]):
+        path = find_weights(shipped)
         if tuple(entry["name"] for entry in read_label_values(path)["classes"]) == class_names:
             return path
     (result,) = reproducer.results(trainings, (NETWORK,))
@@ -215,20 +224,27 @@ def _data(reproducer: Reproducer) -> tuple[Trainings, ...]:
 
 def _all(reproducer: Reproducer) -> Iterator[Product]:
     _data(reproducer)  # before what is quick
+    failures: list[str] = []
     for name, make in TARGETS.items():
-        if name != "all":
+        if name == "all":
+            continue
+        try:
             yield from make(reproducer)
+        except ContextNetError as error:
+            failures.append(f"{name}: {error}")
+    if failures:
+        raise ContextNetError(f"not all was made; {'; '.join(failures)}")
 
 
 TARGETS: dict[str, Callable[[Reproducer], Iterator[Product]]] = {
     **{f"table{number}": _layers(number) for number in (1, 2, 3)},
     "table7": _table7,
-    "figure2": _figure2,
     "table5": _table5,
+    "table4": _table4,
+    "figure2": _figure2,
     "ensemble": _ensemble,
     "table6": _table6,
     "pruning": _pruning,
-    "table4": _table4,
     "all": _all,
 }
-"""What can be made, and how; ``all`` makes them in this order: what is quick comes first."""
+"""What can be made, and how; ``all`` makes them in this order, and what of it can be made where something cannot."""

@@ -18,17 +18,19 @@ import torch
 from contextnet.benchmark.training_rate import noise_split
 from contextnet.data.sample import SegmentationData
 from contextnet.errors import RecipeError, RunError, TrainingError
-from contextnet.models.storage import read_weights
 from contextnet.network_spec import named_spec
 from contextnet.recipes.catalogue import find_recipe
 from contextnet.reporting.history import parse_history
-from contextnet.reproduce.budget import Budget, fit_budget, keep_budget, read_budget, share_of_recipe
+from contextnet.reproduce.begun_run import as_begun, has_begun, has_ended
+from contextnet.reproduce.budget import MOST_OVER, Budget, fit_budget, keep_budget, read_budget, share_of_recipe
 from contextnet.reproduce.machine_words import place_words
+from contextnet.reproduce.memory_limit import limited_memory
 from contextnet.reproduce.pace import measure_step_s
 from contextnet.spec import ContextNetSpec
 from contextnet.stop_signals import Stopped
+from contextnet.training.allocator import lacks_memory
 from contextnet.training.datasets import open_training_data, open_validation_data
-from contextnet.training.recipe.recipe import Recipe, parse_recipe, read_recipe
+from contextnet.training.recipe.recipe import Recipe, parse_recipe
 from contextnet.training.recipe.values import read_values
 from contextnet.training.run_folder import RunFolder, check_run_folder
 from contextnet.training.session import Display, train_in_folder
@@ -56,9 +58,6 @@ DECIDED = {
     ),
 }
 """What ``--set`` cannot change, and why."""
-
-MAY_DIFFER = {"name", "epochs", "validate_every", "checkpoints", "tensorboard", "max_nonfinite_steps"}
-"""What two recipes may differ in and be the same training, one perhaps longer than the other."""
 
 
 @dataclass(frozen=True)
@@ -134,33 +133,34 @@ class Trainings:
         """Raise ``DataError`` where there is nothing to train on."""
         open_training_data(self._as_written(()).data)
 
-    def has_begun(self, subject: Subject) -> bool:
-        """Tell whether a run's folder holds something of a training that counts."""
-        folder = RunFolder(self.folder(subject))
-        return bool(folder.state_files()) or folder.best_weights.is_file() or folder.last_weights.is_file()
-
     def train(self, subject: Subject) -> Trained:
         """Train, go on with a training, or take one that has ended as it is.
 
-        One that fails, as by a loss that is not finite, is told of in ``remark``. Raises ``Stopped`` when a signal
-        ended it, and ``RunError`` where the folder holds a run of more minutes or of another recipe, which is left.
+        One that fails, as by a loss that is not finite or for want of memory, is told of in ``remark``. Raises
+        ``Stopped`` when a signal ended it, and ``RunError`` where the folder holds a run of more minutes or of another
+        recipe, which is left.
         """
         folder = RunFolder(self.folder(subject))
         recipe = self._recipe(subject)
-        if self.has_begun(subject):
-            _require_same_training(folder, recipe)
+        if has_begun(folder):
+            recipe = as_begun(folder, recipe)
         steps = _steps(recipe)
         try:
-            budget = self._budget(subject, folder, recipe, steps)
-            if budget.epochs == 0:
-                return Trained(subject, None, budget, None, _why_not(budget, steps))
-            plan = _plan(recipe, budget, steps)
-            has_ended = _has_ended(folder, plan)
-            keep_budget(folder, budget if has_ended else self._here(budget))
-            if not has_ended:
-                self._run(plan, folder)
+            with limited_memory(self.device):
+                budget = self._budget(subject, folder, recipe, steps)
+                if budget.epochs == 0:
+                    return Trained(subject, None, budget, None, _why_not(budget, steps))
+                plan = _plan(recipe, budget, steps)
+                is_done = has_ended(folder, plan)
+                keep_budget(folder, budget if is_done else self._here(budget))
+                if not is_done:
+                    self._run(plan, folder)
         except TrainingError as error:
             return Trained(subject, None, None, None, f"not trained: {error}")
+        except (RuntimeError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
+            return Trained(subject, None, None, None, "not trained: its images do not fit into memory here")
         budget = read_budget(folder) or budget
         seconds = parse_history(folder.log.read_text(encoding="utf-8")).seconds
         return Trained(subject, folder.best_weights, budget, None if seconds is None else round(seconds / 60, 1))
@@ -189,20 +189,26 @@ class Trainings:
         return recipe.model_copy(update={"name": f"{subject.key}-{slug(self.source)}", "augmentation": cropped})
 
     def _budget(self, subject: Subject, folder: RunFolder, recipe: Recipe, steps: int) -> Budget:
-        """Make a run's budget, by the pace that was measured when it was begun. A shorter one is refused."""
-        minutes = None if self.minutes is None else self.minutes * subject.share
-        known = read_budget(folder) if self.has_begun(subject) else None
-        if known is not None and minutes is not None:
-            if known.minutes is None:
-                raise RunError(f"{folder.root}: was begun without --budget; leave it out, or give another --runs")
-            if minutes < known.minutes:
-                had = f"--budget {known.minutes / subject.share:g}"
-                raise RunError(f"{folder.root}: was begun with {had}; give that or more, or another --runs")
-        machine = known.machine if known is not None else ""
-        if minutes is None:
-            return replace(share_of_recipe(subject.share, recipe.epochs), machine=machine)
-        step_s = known.step_s if known is not None and known.step_s else self._measure_step_s(recipe)
-        return replace(fit_budget(minutes, step_s, steps, recipe.epochs), machine=machine)
+        """Make a run's budget, by the pace that was measured when it was begun. A shorter one is refused.
+
+        What is to be trained for longer on another machine than it was begun on is measured there.
+        """
+        known = read_budget(folder) if has_begun(folder) else None
+        if self.minutes is None:
+            fitted = share_of_recipe(subject.share, recipe.epochs)
+        elif known is None:
+            fitted = fit_budget(self.minutes, self._measure_step_s(recipe), steps, recipe.epochs, subject.share)
+        elif known.minutes is None:
+            raise RunError(f"{folder.root}: was begun without --budget; leave it out, or give another --runs")
+        elif self.minutes * subject.share < known.minutes:
+            had = f"--budget {known.minutes / subject.share:g}"
+            raise RunError(f"{folder.root}: was begun with {had}; give that or more, or another --runs")
+        else:
+            is_same_pace = self.minutes * subject.share == known.minutes or self._here(known).machine == known.machine
+            step_s = known.step_s if known.step_s and is_same_pace else self._measure_step_s(recipe)
+            fitted = fit_budget(self.minutes, step_s, steps, recipe.epochs, subject.share)
+            fitted = replace(fitted, epochs=max(fitted.epochs, known.epochs))
+        return replace(fitted, machine=known.machine if known is not None else "")
 
     def _here(self, budget: Budget) -> Budget:
         """Note that a run is trained, or trained on, on this machine."""
@@ -246,7 +252,8 @@ def trained_for(trained: Sequence[Trained]) -> str:
         return f"Each network was trained for the recipe's epochs{where}."
     return (
         f"Each network was given {budgets[0].minutes:g} minutes{where}: as many whole epochs as fit by the pace of its "
-        f"first steps, at least one and at most the recipe's {budgets[0].recipe_epochs}; validation was not counted."
+        f"first steps, one where that takes up to {MOST_OVER:g} times as long, and at most the recipe's "
+        f"{budgets[0].recipe_epochs}; validation was not counted."
     )
 
 
@@ -280,22 +287,3 @@ def _why_not(budget: Budget, steps: int) -> str:
         return "not trained: a batch does not fit into memory here"
     epoch_minutes = budget.step_s * steps / 60
     return f"not trained: one epoch takes {epoch_minutes:.1f} minutes here, and there were {budget.minutes:.3g}"
-
-
-def _has_ended(folder: RunFolder, plan: Recipe) -> bool:
-    """Tell whether a run of the same training has come to the end of this plan."""
-    if not all(path.is_file() for path in (folder.best_weights, folder.last_weights, folder.scores)):
-        return False
-    training = read_weights(folder.last_weights).training
-    return bool(training.get("epochs") == training.get("of_epochs") == plan.epochs)
-
-
-def _require_same_training(folder: RunFolder, recipe: Recipe) -> None:
-    """Raise ``RunError`` where a run's folder holds the training of something else."""
-    stored = read_recipe(folder.recipe)
-    # The warm-up follows from the epochs.
-    schedule = stored.schedule.model_copy(update={"warmup_steps": recipe.schedule.warmup_steps})
-    stored = stored.model_copy(update={"schedule": schedule})
-    for key in Recipe.model_fields:
-        if key not in MAY_DIFFER and getattr(stored, key) != getattr(recipe, key):
-            raise RunError(f"{folder.root}: holds a run with another '{key}'; give another --runs, or remove it")

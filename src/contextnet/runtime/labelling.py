@@ -9,11 +9,11 @@ class is a mean of its scores at these four corners, with the same weights for a
   reaches the highest of all least corners can lead somewhere: two or three contend in most of these blocks.
 
 The outermost cells are repeated beyond the edge. There are (h + 1)×(w + 1) blocks, and the image begins half a block
-inside the first. Networks whose cells are of 4×4 or 2×2 pixels have blocks as small; where every pixel has scores of
-its own, nothing is between.
+inside the first. Networks whose cells are of 4×4 pixels have blocks as small; where every pixel has scores of its own,
+nothing is between.
 
-Shapes: C classes; h, w cells; H, W pixels; S pixels along a cell; K blocks worked on together; 4 corners and P = S²
-pixels of a block, both row by row; N of the K blocks, the first ones.
+Shapes: C classes; h, w cells; H, W pixels; S the stride, pixels along a cell; K blocks worked on together; 4 corners
+and P = S² pixels of a block, both row by row; N of the K blocks, the first ones.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextnet.labels import IGNORE_INDEX
-from contextnet.spec import OUTPUT_STRIDE
+from contextnet.runtime.score_grid import require_fit
 
 Scores = NDArray[np.float32] | NDArray[np.float16]
 Indices = NDArray[np.intp]
 
-_ROWS: dict[int, Any] = {2: np.uint16, 4: np.uint32, 8: np.uint64}
-"""The number that a row of a block's labels is written as, by the pixels along a cell."""
+_ROWS: dict[int, Any] = {4: np.uint32, 8: np.uint64}
+"""The number that a row of a block's labels is written as, by the stride."""
 
 _BLOCKS_TOGETHER = 1024
 """Many share what a NumPy call costs; with more, OpenBLAS starts threads for products that take microseconds."""
@@ -44,46 +44,46 @@ _ENLARGED_SCORES = 1 << 18
 _Value = TypeVar("_Value", np.uint8, np.float32)
 
 
-def label_scores(scores_Chw: Scores, size_hw: tuple[int, int], side: int = OUTPUT_STRIDE) -> NDArray[np.uint8]:
+def label_scores(scores_Chw: Scores, size_hw: tuple[int, int], stride: int) -> NDArray[np.uint8]:
     """Give each pixel the class with the highest score, uint8 (H, W); the lowest of classes that are equal.
 
     ``scores_Chw`` holds finite scores of 1 to 254 classes; ``size_hw``, at most Sh×Sw, is the image's size without
-    the padding at its bottom and right; ``side``, S, is 1, 2, 4 or 8. Pixels that a NaN reaches are labelled 0. Raises
-    ``ValueError`` when classes, cells and size do not fit.
+    the padding at its bottom and right; ``stride``, S, is 1, 4 or 8. Pixels that a NaN reaches are labelled 0. Raises
+    ``ValueError`` for other numbers of classes, and when cells, size and stride do not fit together.
     """
-    scores_Chw = _checked(scores_Chw, size_hw, side)
-    if side == 1:
+    scores_Chw = _checked(scores_Chw, size_hw, stride)
+    if stride == 1:
         image_CHW = scores_Chw[:, : size_hw[0], : size_hw[1]]
         return np.concatenate([_leaders(np.ascontiguousarray(band)) for band in _bands(image_CHW)])
     leaders = np.pad(_leaders(scores_Chw), 1, mode="edge")
     corner = leaders[:-1, :-1]
     contested = (corner != leaders[:-1, 1:]) | (corner != leaders[1:, :-1]) | (corner != leaders[1:, 1:])
-    # One row of a block is two to eight labels, which NumPy writes far faster as one number.
-    row_type = _ROWS[side]
-    blocks = np.empty((contested.shape[0], side, contested.shape[1]), row_type)
+    # One row of a block is four or eight labels, which NumPy writes far faster as one number.
+    row_type = _ROWS[stride]
+    blocks = np.empty((contested.shape[0], stride, contested.shape[1]), row_type)
     blocks[:] = (corner * row_type(np.iinfo(row_type).max // 0xFF))[:, None]
     for rows, columns in _chunks(np.flatnonzero(contested), contested.shape[1], _BLOCKS_TOGETHER):
         contest = _contest(_corners(scores_Chw, rows, columns))
-        blocks[rows[contest.order], :, columns[contest.order]] = _winners(contest, side).view(row_type)
-    return np.ascontiguousarray(_image(blocks.view(np.uint8), size_hw, side))
+        blocks[rows[contest.order], :, columns[contest.order]] = _winners(contest, stride).view(row_type)
+    return np.ascontiguousarray(_image(blocks.view(np.uint8), size_hw, stride))
 
 
-def confidence_of(scores_Chw: Scores, size_hw: tuple[int, int], side: int = OUTPUT_STRIDE) -> NDArray[np.float32]:
+def confidence_of(scores_Chw: Scores, size_hw: tuple[int, int], stride: int) -> NDArray[np.float32]:
     """Give the probability of each pixel's label, the soft-max of its scores, float32 (H, W) of 0 to 1.
 
     Arguments and errors are those of ``label_scores``; pixels that a NaN reaches are NaN. Nearly every class counts
     in nearly every block, so all are enlarged, a few blocks at a time. The result is not contiguous.
     """
-    scores_Chw = _checked(scores_Chw, size_hw, side)
+    scores_Chw = _checked(scores_Chw, size_hw, stride)
     classes, height, width = scores_Chw.shape
-    if side == 1:
+    if stride == 1:
         return np.concatenate([_confidence(band.copy()) for band in _bands(scores_Chw[:, : size_hw[0], : size_hw[1]])])
-    blocks = np.empty((height + 1, side, width + 1, side), np.float32)
-    together = min(_BLOCKS_TOGETHER, max(1, _ENLARGED_SCORES // (classes * side * side)))
+    blocks = np.empty((height + 1, stride, width + 1, stride), np.float32)
+    together = min(_BLOCKS_TOGETHER, max(1, _ENLARGED_SCORES // (classes * stride * stride)))
     for rows, columns in _chunks(np.arange((height + 1) * (width + 1)), width + 1, together):
-        confidence_PK = _confidence(_corner_weights(side).T @ _corners(scores_Chw, rows, columns))
-        blocks[rows, :, columns] = confidence_PK.T.reshape(-1, side, side)
-    return _image(blocks, size_hw, side)
+        confidence_PK = _confidence(_corner_weights(stride).T @ _corners(scores_Chw, rows, columns))
+        blocks[rows, :, columns] = confidence_PK.T.reshape(-1, stride, stride)
+    return _image(blocks, size_hw, stride)
 
 
 def _bands(image_CHW: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
@@ -102,11 +102,11 @@ def _confidence(scores_C: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @cache
-def _corner_weights(side: int) -> NDArray[np.float32]:
+def _corner_weights(stride: int) -> NDArray[np.float32]:
     """Give how much of each corner is in each pixel of a block, float32 (4, P); exact."""
-    share = (np.arange(side, dtype=np.float32) + 0.5) / side
+    share = (np.arange(stride, dtype=np.float32) + 0.5) / stride
     along = np.stack([1 - share, share])
-    weights_4P: NDArray[np.float32] = np.einsum("ay,bx->abyx", along, along).reshape(4, side * side)
+    weights_4P: NDArray[np.float32] = np.einsum("ay,bx->abyx", along, along).reshape(4, stride * stride)
     return weights_4P
 
 
@@ -142,13 +142,13 @@ def _contest(corners_C4K: NDArray[np.float32]) -> _Contest:
     return _Contest(corners_C4K, order, counts_K, np.cumsum(counts_K) - counts_K, contenders)
 
 
-def _winners(contest: _Contest, side: int) -> NDArray[np.uint8]:
+def _winners(contest: _Contest, stride: int) -> NDArray[np.uint8]:
     """Label the pixels of a contest's blocks, uint8 (K, P).
 
     Scores are taken relative to the first contender's, which then need not be enlarged.
     """
-    weights_4P = _corner_weights(side)
-    labels_KP = np.zeros((len(contest.order), side * side), np.uint8)
+    weights_4P = _corner_weights(stride)
+    labels_KP = np.zeros((len(contest.order), stride * stride), np.uint8)
     best_KP = np.zeros(labels_KP.shape, np.float32)
     classes, first_corners = contest.contender(0)
     # A NaN leaves a block at the end without a contender and with the label 0.
@@ -164,17 +164,14 @@ def _winners(contest: _Contest, side: int) -> NDArray[np.uint8]:
     return labels_KP
 
 
-def _checked(scores_Chw: Scores, size_hw: tuple[int, int], side: int) -> NDArray[np.float32]:
+def _checked(scores_Chw: Scores, size_hw: tuple[int, int], stride: int) -> NDArray[np.float32]:
     """Hold classes, cells and size to fit together, and give the scores as float32, contiguous unless S is 1."""
     classes, height, width = scores_Chw.shape
     if not 1 <= classes < IGNORE_INDEX:
         raise ValueError(f"scores of {classes} classes; 1 to {IGNORE_INDEX - 1} have labels")
-    if side != 1 and side not in _ROWS:
-        raise ValueError(f"cells of {side}×{side} pixels; a side is 1, 2, 4 or 8")
-    if not (1 <= size_hw[0] <= side * height and 1 <= size_hw[1] <= side * width):
-        raise ValueError(f"an image of {size_hw} from {height}×{width} cells; a cell is {side}×{side} pixels")
+    require_fit((height, width), size_hw, stride)
     # Where every pixel has its own, they are put in order band by band.
-    return np.asarray(scores_Chw, np.float32, order=None if side == 1 else "C")
+    return np.asarray(scores_Chw, np.float32, order=None if stride == 1 else "C")
 
 
 def _leaders(scores_Chw: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -202,7 +199,7 @@ def _corners(scores_Chw: NDArray[np.float32], rows: Indices, columns: Indices) -
     return scores_Chw.reshape(classes, -1).take(cells_4K, axis=1, mode="clip")
 
 
-def _image(blocks: NDArray[_Value], size_hw: tuple[int, int], side: int) -> NDArray[_Value]:
+def _image(blocks: NDArray[_Value], size_hw: tuple[int, int], stride: int) -> NDArray[_Value]:
     """Cut the image out of blocks, which are one after another row by row of pixels."""
-    begin = side // 2
-    return blocks.reshape(len(blocks) * side, -1)[begin : begin + size_hw[0], begin : begin + size_hw[1]]
+    begin = stride // 2
+    return blocks.reshape(len(blocks) * stride, -1)[begin : begin + size_hw[0], begin : begin + size_hw[1]]

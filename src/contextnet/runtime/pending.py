@@ -17,7 +17,7 @@ from contextnet.runtime.timed_image import TimedImage
 
 @dataclass(frozen=True, eq=False)
 class PendingSegmentation:
-    """An image on its way: what computes it with which output stride, its size, and when it was given to the engine.
+    """An image on its way: what computes it, its size, the network's stride, and when it was given to the engine.
 
     ``frame`` is the picture of a stream that it is of.
     """

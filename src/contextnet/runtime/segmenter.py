@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from contextnet.errors import ContextNetError, ImageError
 from contextnet.images import MAX_PIXELS, read_image
 from contextnet.labels import LabelSet
+from contextnet.network_spec import NetworkSpec
 from contextnet.runtime.engines.cores import streaming_calls
 from contextnet.runtime.engines.engine import Engine, EngineInfo
 from contextnet.runtime.engines.opening import OpenedEngine, find_model, open_engine
@@ -88,6 +89,11 @@ class Segmenter:
         return cls(find_model(str(name_or_path), engine), EngineChoice(engine, device, precision, threads))
 
     @property
+    def spec(self) -> NetworkSpec:
+        """The network's description; its scores have the stride ``spec.output_stride``."""
+        return self._single.spec
+
+    @property
     def label_set(self) -> LabelSet:
         """The classes that the network tells apart."""
         return self._single.labels
@@ -122,7 +128,8 @@ class Segmenter:
         started_s = time.perf_counter()
         with self._lock:
             inference = engine.submit(pixels[None])
-        return PendingSegmentation(inference, pixels.shape[:2], engine.info.stride, self.label_set, started_s, frame)
+        stride = self.spec.output_stride
+        return PendingSegmentation(inference, pixels.shape[:2], stride, self.label_set, started_s, frame)
 
     def images_on_their_way(self) -> int:
         """Give how many images make the highest rate when they are begun as some of several."""

@@ -1,7 +1,8 @@
-"""How the C library hands memory back: a training step on a CPU allocates and frees the same gigabyte each time.
+"""Memory: how an allocation that fails is told, and how the C library hands memory back.
 
-glibc returns freed blocks of 32 MB and more to the system at once, and the next step pays for every page again: seven
-page faults in eight, and a fifth of the step's time.
+A training step on a CPU allocates and frees the same gigabyte each time. glibc returns freed blocks of 32 MB and more
+to the system at once, and the next step pays for every page again: seven page faults in eight, and a fifth of the
+step's time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,15 @@ import torch
 # From glibc's malloc.h: option numbers, and the values that the library arrives at by itself among large blocks.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _USUAL_TRIM_BYTES, _USUAL_MMAP_BYTES, _USUAL_MMAP_MAX = 64 << 20, 32 << 20, 65536
+
+_NO_MEMORY = ("can't allocate memory", "bad_alloc")
+"""What PyTorch says where main memory does not suffice, and what C++ libraries do."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Tell whether an error says that main memory or a device's does not hold what was to be computed."""
+    told = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in told for words in _NO_MEMORY)
 
 
 @contextmanager

@@ -28,8 +28,9 @@ from torch.func import functional_call
 
 from contextnet.models.blocks import Bottleneck, SeparableConv
 from contextnet.models.branches import ContextBranch, DetailBranch
-from contextnet.models.contextnet import ContextNet, NetworkOutput
+from contextnet.models.contextnet import ContextNet
 from contextnet.models.fusion import FusionUnit
+from contextnet.models.network_output import NetworkOutput
 from contextnet.models.pyramid import PyramidPooling
 from contextnet.spec import INPUT_SCALE
 

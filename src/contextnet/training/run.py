@@ -18,8 +18,9 @@ from torch.optim import Optimizer
 
 from contextnet.data.decoding import DecodedSplit
 from contextnet.errors import RunError, TrainingError
-from contextnet.models.contextnet import ContextNet, NetworkOutput
+from contextnet.models.contextnet import ContextNet
 from contextnet.models.network import Network, build_network
+from contextnet.models.network_output import NetworkOutput
 from contextnet.network_spec import NetworkSpec
 from contextnet.training.averaging import start_average
 from contextnet.training.checkpoint import Checkpoints, Progress, load_state

@@ -14,7 +14,7 @@ from contextnet.data.sample import SegmentationData
 from contextnet.errors import TrainingError
 from contextnet.files import write_text
 from contextnet.stop_signals import Stopped, StopRequest, heed_signals
-from contextnet.training.allocator import retained_memory
+from contextnet.training.allocator import lacks_memory, retained_memory
 from contextnet.training.checkpoint import Checkpoints
 from contextnet.training.logbook import Logbook
 from contextnet.training.messages import any_rank, wait_for_all
@@ -199,8 +199,8 @@ def _step_on(run: TrainingRun, split: DecodedSplit, indices: list[int]) -> float
         batch = draw_batch(split, indices, crop_hw, recipe.augmentation.ranges(), generator, part)
         torch.manual_seed(dropout.initial_seed())
         return take_step(run, batch, step)
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not lacks_memory(error):
             raise
         raise TrainingError(
             f"step {step}: a batch of {len(range(*part.indices(len(indices))))} crops of {crop_hw[0]}×{crop_hw[1]} "

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from contextnet.errors import WeightsError
 from contextnet.labels import LabelSet
+from contextnet.models.initialization import scores_classes
 from contextnet.models.network import Network
 from contextnet.models.storage import Weights, read_weights
 from contextnet.weights.catalogue import find_weights
@@ -153,7 +154,7 @@ def _plan(network: Network, weights: Weights, labels: LabelSet) -> _Plan:
     fresh: list[str] = []
     for layer, names in _layers(needed).items():
         is_present = all(name in found for name in names)
-        if is_present and _scores_classes(layer) and not has_same_classes:
+        if is_present and scores_classes(layer) and not has_same_classes:
             axes = {name: _class_axis(network, layer, name) for name in names}
             is_cut = bool(rows) and all(_fits_by_class(needed[n], found[n], axes[n], num_classes) for n in names)
             by_class |= axes if is_cut else {}
@@ -162,11 +163,6 @@ def _plan(network: Network, weights: Weights, labels: LabelSet) -> _Plan:
             fits = is_present and all(found[n].shape == needed[n].shape for n in names)
             (whole if fits else fresh).extend(names)
     return _Plan(rows, tuple(whole), by_class, tuple(fresh))
-
-
-def _scores_classes(layer: str) -> bool:
-    """Tell whether a layer's output channels are classes: those of classifiers are, and the context branch's own."""
-    return layer == "auxiliary" or "classifier" in layer.split(".")
 
 
 def _class_axis(network: Network, layer: str, name: str) -> int:
@@ -203,7 +199,7 @@ def _report(network: Network, labels: LabelSet, weights: Weights, plan: _Plan) -
     in_both = [name for name in plan.fresh if name in found]
     shapes = [ShapeDifference(name, tuple(found[name].shape), tuple(needed[name].shape)) for name in in_both]
     loaded_layers = _layers([*plan.whole, *plan.by_class])
-    taken = plan.rows if any(map(_scores_classes, loaded_layers)) else {}
+    taken = plan.rows if any(map(scores_classes, loaded_layers)) else {}
     return TransferReport(
         file_network=weights.spec.name,
         network=network.spec.name,

@@ -13,8 +13,9 @@ from torch import Tensor
 from contextnet.compression.pruning.groups import channel_groups
 from contextnet.compression.pruning.surgery import parameter_counter, prune_channels, with_widths
 from contextnet.errors import CompressionError
-from contextnet.models.contextnet import ContextNet, NetworkOutput
+from contextnet.models.contextnet import ContextNet
 from contextnet.models.cost import measure_cost
+from contextnet.models.network_output import NetworkOutput
 from contextnet.spec import VARIANTS, ContextNetSpec, variant
 from lively_networks import lively_network, patches
 

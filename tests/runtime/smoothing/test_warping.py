@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contextnet.runtime.smoothing.warping import Places
+from contextnet.runtime.smoothing.warping import Places, enlarged
 
 PLANE = np.array([[0, 1, 2], [10, 11, 12]], np.float32)
 
@@ -42,3 +42,31 @@ def test_random_motion_against_a_plain_loop() -> None:
         # The tent function of the distance is the bilinear weight of every cell.
         tents = np.maximum(0, 1 - abs(np.arange(7) - y))[:, None] * np.maximum(0, 1 - abs(np.arange(9) - x))
         assert found[row, column] == pytest.approx((tents * plane).sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("plane", "factor", "expected"),
+    [
+        pytest.param([[0, 8]], 2, [[0, 2, 6, 8]] * 2, id="a row"),
+        pytest.param([[0], [16]], 8, [[v] * 8 for v in (0, 0, 0, 0, *range(1, 16, 2), 16, 16, 16, 16)], id="a column"),
+        pytest.param([[5]], 2, [[5, 5], [5, 5]], id="one cell"),
+        pytest.param([[1, 2], [3, 4]], 1, [[1, 2], [3, 4]], id="as it is"),
+    ],
+)
+def test_enlarging_by_hand(plane: list[list[float]], factor: int, expected: list[list[float]]) -> None:
+    assert enlarged(np.array(plane, np.float32), factor).tolist() == expected
+
+
+@pytest.mark.parametrize("factor", [2, 8])
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 5), (5, 1), (7, 9)])
+def test_enlarging_against_plain_interpolation(factor: int, size_hw: tuple[int, int]) -> None:
+    plane = np.random.default_rng(3).normal(0, 9, size_hw).astype(np.float32)
+    before = plane.copy()
+    # NumPy holds the edges.
+    down, aside = ((np.arange(factor * length) + 0.5) / factor - 0.5 for length in size_hw)
+    rows = np.stack([np.interp(down, np.arange(size_hw[0]), column) for column in plane.T], axis=1)
+    expected = np.stack([np.interp(aside, np.arange(size_hw[1]), row) for row in rows])
+    found = enlarged(plane, factor)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(plane, before)

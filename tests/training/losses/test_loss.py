@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contextnet.labels import LabelClass, LabelSet
-from contextnet.models.contextnet import NetworkOutput
+from contextnet.models.network_output import NetworkOutput
 from contextnet.models.resize import upscale
 from contextnet.training.losses.class_weights import bounded_log_weights
 from contextnet.training.losses.cross_entropy import hard_cross_entropy
@@ -80,7 +80,7 @@ def test_main_and_auxiliary_loss_against_numpy(size_hw: tuple[int, int], auxilia
         raised = numpy_upscale(auxiliary, 4)[..., : centres.shape[1], : centres.shape[2]]
         expected += auxiliary_weight * numpy_cross_entropy(raised, centres, ones)
     output = NetworkOutput(torch.tensor(scores), torch.tensor(auxiliary))
-    loss = SegmentationLoss(auxiliary_weight)(output, torch.tensor(labels))
+    loss = SegmentationLoss(auxiliary_weight, stride=8)(output, torch.tensor(labels))
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -89,7 +89,7 @@ def test_without_auxiliary_scores_the_main_loss_stands_alone() -> None:
     full = torch.tensor(labels).repeat_interleave(8, 1).repeat_interleave(8, 2)
     output = NetworkOutput(torch.tensor(scores), None)
     expected = numpy_cross_entropy(numpy_upscale(scores, 8), full.numpy(), np.ones(3))
-    assert SegmentationLoss(0.4)(output, full).item() == pytest.approx(expected, rel=1e-5)
+    assert SegmentationLoss(0.4, stride=8)(output, full).item() == pytest.approx(expected, rel=1e-5)
 
 
 # What a recipe may add or change, each with numbers far enough from none to show.
@@ -133,7 +133,8 @@ def loss_and_gradients(loss: LossFunction, scores: Tensor, auxiliary: Tensor, la
 @CHANGES
 def test_void_batch_has_zero_loss_and_zero_gradient(changes: dict[str, Any]) -> None:
     scores, auxiliary, labels = street(0)
-    value, *gradients = loss_and_gradients(SegmentationLoss(**changes), scores, auxiliary, torch.full_like(labels, 255))
+    loss = SegmentationLoss(**changes, stride=8)
+    value, *gradients = loss_and_gradients(loss, scores, auxiliary, torch.full_like(labels, 255))
     assert value.item() == 0.0
     for gradient in gradients:
         assert torch.equal(gradient, torch.zeros_like(gradient))
@@ -142,7 +143,7 @@ def test_void_batch_has_zero_loss_and_zero_gradient(changes: dict[str, Any]) -> 
 @CHANGES
 @pytest.mark.parametrize("size_hw", [(3, 4), (5, 200)])
 def test_images_smaller_than_a_cell_have_a_finite_loss(changes: dict[str, Any], size_hw: tuple[int, int]) -> None:
-    for part in loss_and_gradients(SegmentationLoss(**changes), *street(1, size_hw)):
+    for part in loss_and_gradients(SegmentationLoss(**changes, stride=8), *street(1, size_hw)):
         assert torch.isfinite(part).all()
 
 
@@ -150,8 +151,8 @@ def test_images_smaller_than_a_cell_have_a_finite_loss(changes: dict[str, Any], 
 def test_loss_of_bfloat16_scores_is_computed_in_float32(changes: dict[str, Any]) -> None:
     scores, auxiliary, labels = street(2)
     low = scores.bfloat16(), auxiliary.bfloat16()
-    value, *gradients = loss_and_gradients(SegmentationLoss(**changes), *low, labels)
-    raised, *_ = loss_and_gradients(SegmentationLoss(**changes), *(part.float() for part in low), labels)
+    value, *gradients = loss_and_gradients(SegmentationLoss(**changes, stride=8), *low, labels)
+    raised, *_ = loss_and_gradients(SegmentationLoss(**changes, stride=8), *(part.float() for part in low), labels)
     assert value.dtype == torch.float32
     assert torch.equal(value, raised)
     assert [gradient.dtype for gradient in gradients] == [torch.bfloat16] * 2
@@ -179,7 +180,7 @@ def test_default_is_bit_for_bit_cross_entropy_and_nothing_else(
         return loss + auxiliary_weight * mean(raised, labels[:, 4::8, 4::8])
 
     def default(output: NetworkOutput, labels: Tensor) -> Tensor:
-        return SegmentationLoss(auxiliary_weight, class_weights)(output, labels) + 0 * output.auxiliary.sum()
+        return SegmentationLoss(auxiliary_weight, class_weights, stride=8)(output, labels) + 0 * output.auxiliary.sum()
 
     for got, expected in zip(
         loss_and_gradients(default, *street(3)), loss_and_gradients(plain, *street(3)), strict=True
@@ -205,7 +206,7 @@ def test_losses_of_regions_are_added_at_the_cells_centres(
     centres = labels[:, 4::8, 4::8]
     added = region(scores[..., : centres.shape[1], : centres.shape[2]], centres)
     assert added.item() > 0.01
-    difference = SegmentationLoss(**changes)(output, labels) - SegmentationLoss()(output, labels)
+    difference = SegmentationLoss(**changes, stride=8)(output, labels) - SegmentationLoss(stride=8)(output, labels)
     assert difference.item() == pytest.approx(added.item(), rel=1e-5)
 
 
@@ -214,7 +215,7 @@ def test_hard_pixels_and_smoothing_apply_to_both_cross_entropies(auxiliary_weigh
     scores, auxiliary, labels = street(5)
     weights = torch.tensor([0.5, 2.0, 1.0])
     ohem = OhemOptions(threshold=0.4, min_kept=0.3)
-    loss = SegmentationLoss(auxiliary_weight, weights, label_smoothing=0.1, ohem=ohem)
+    loss = SegmentationLoss(auxiliary_weight, weights, label_smoothing=0.1, ohem=ohem, stride=8)
     hard = partial(hard_cross_entropy, class_weights=weights, threshold=0.4, min_kept=0.3, label_smoothing=0.1)
     expected = hard(upscale(scores, 8), labels)
     expected = expected + auxiliary_weight * hard(upscale(auxiliary, 4), labels[:, 4::8, 4::8])
@@ -225,8 +226,9 @@ def test_label_weights_by_hand() -> None:
     labels = torch.full((2, 16, 8), 255)
     labels[0, :, :5] = 2  # 80 pixels, and the centres (4, 4) and (12, 4)
     labels[1, 0, 0] = 0
-    assert SegmentationLoss().label_weights(labels).tolist() == [81, 2]
-    assert SegmentationLoss(0.4, torch.tensor([3.0, 1.0, 0.5])).label_weights(labels).tolist() == [43, 1]
+    assert SegmentationLoss(stride=8).label_weights(labels).tolist() == [81, 2]
+    weighted = SegmentationLoss(0.4, torch.tensor([3.0, 1.0, 0.5]), stride=8)
+    assert weighted.label_weights(labels).tolist() == [43, 1]
 
 
 # Four images on two ranks or four: the further down the more void, and the last rank may have nothing but void.
@@ -251,7 +253,7 @@ def test_mean_over_ranks_is_the_loss_of_the_whole_batch(
     scores, auxiliary, labels = street(6)
     if last_is_void:
         labels[-1] = 255
-    loss = SegmentationLoss(**changes)
+    loss = SegmentationLoss(**changes, stride=8)
     parts = list(zip(*(values.chunk(ranks) for values in (scores, auxiliary, labels)), strict=True))
     mean_weights = torch.stack([loss.label_weights(part_labels) for _, _, part_labels in parts]).mean(0)
     whole = loss_and_gradients(loss, scores, auxiliary, labels)
@@ -280,18 +282,18 @@ def test_loss_of_a_recipe_has_its_numbers() -> None:
         lovasz_extent="batch",
         dice_weight=0.25,
     )
-    loss = build_loss(options, LABELS, lambda: np.zeros((1, 3), np.int64), torch.device("cpu"))
+    loss = build_loss(options, LABELS, lambda: np.zeros((1, 3), np.int64), torch.device("cpu"), 8)
     assert loss.class_weights is not None
     assert loss.class_weights.tolist() == [1, 3, 1]
     assert replace(loss, class_weights=None) == SegmentationLoss(
-        0.2, None, 0.1, OhemOptions(threshold=0.6, min_kept=0.1), 0.5, "batch", 0.25
+        0.2, None, 0.1, OhemOptions(threshold=0.6, min_kept=0.1), 0.5, "batch", 0.25, stride=8
     )
 
 
 def test_loss_of_the_default_recipe_is_the_default_loss() -> None:
     counts = np.array([[900, 50, 0], [0, 0, 50]])
     device = torch.device("cpu")
-    assert build_loss(LossOptions(), LABELS, lambda: counts, device) == SegmentationLoss()
-    weighted = build_loss(LossOptions(class_weighting="bounded-log"), LABELS, lambda: counts, device)
+    assert build_loss(LossOptions(), LABELS, lambda: counts, device, 8) == SegmentationLoss(stride=8)
+    weighted = build_loss(LossOptions(class_weighting="bounded-log"), LABELS, lambda: counts, device, 8)
     assert weighted.class_weights is not None
     assert torch.equal(weighted.class_weights, bounded_log_weights(np.array([900, 50, 50])))

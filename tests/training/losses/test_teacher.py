@@ -41,9 +41,9 @@ def test_a_network_agrees_with_itself_and_not_with_noise(teacher_file: Path) -> 
     assert teacher is not None
     images = torch.rand(2, 3, 64, 128, generator=torch.Generator().manual_seed(0)) * 255
     own = read_weights(teacher_file).build().requires_grad_(False)(images).scores
-    assert float(teacher.loss(images, own)) == pytest.approx(0, abs=1e-5)
+    assert float(teacher.loss(images, own, 8)) == pytest.approx(0, abs=1e-5)
     other = own + torch.randn(own.shape, generator=torch.Generator().manual_seed(1))
-    assert float(teacher.loss(images, other)) > 0.05
+    assert float(teacher.loss(images, other, 8)) > 0.05
 
 
 def test_the_teacher_changes_the_step_and_stays_as_it_is(teacher_file: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_step_with_a_teacher_of_another_stride(
     batch = draw_batch(blocks_split(), [0, 1], (32, 64), NO_AUGMENTATION, generator_for(0, 0, stream=1))
     teach, losses, strides = Teacher.loss, [], []
 
-    def noting(own: Teacher, images: torch.Tensor, scores: torch.Tensor, stride: int = 8) -> torch.Tensor:
+    def noting(own: Teacher, images: torch.Tensor, scores: torch.Tensor, stride: int) -> torch.Tensor:
         strides.append((images.shape[-1] // scores.shape[-1], stride))
         return teach(own, images, scores, stride)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from contextnet.models.baselines.catalogue import BASELINES
-from contextnet.models.contextnet import NetworkOutput, initialize
+from contextnet.models.baselines.catalogue import BODIES
+from contextnet.models.initialization import initialize
+from contextnet.models.network_output import NetworkOutput
 from contextnet.models.resize import pad_to_multiple, upscale_to
 from contextnet.network_spec import BaselineSpec
 from contextnet.spec import INPUT_SCALE
@@ -20,7 +21,7 @@ class Baseline(nn.Module):
     def __init__(self, spec: BaselineSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.body = BASELINES[spec.name](spec.num_classes, dropout=spec.dropout, auxiliary=spec.auxiliary)
+        self.body = BODIES[spec.name](spec)
         initialize(self)
 
     def forward(self, image: Tensor) -> NetworkOutput:

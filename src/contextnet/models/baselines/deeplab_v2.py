@@ -15,7 +15,7 @@ _RATES = (6, 12, 18, 24)
 
 
 class AtrousPyramid(nn.Module):
-    """Four 3×3 convolutions to scores with rates 6, 12, 18 and 24, summed (Figure 7 b)."""
+    """Four 3×3 convolutions to scores with rates 6, 12, 18 and 24, summed (section 3.2)."""
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
@@ -33,10 +33,10 @@ class AtrousPyramid(nn.Module):
 class DeepLabV2(nn.Module):
     """DeepLab-v2 with ResNet-101.
 
-    It has neither an auxiliary head nor dropout, which only its VGG16 variant has, so both options are without effect.
+    It has neither an auxiliary head nor dropout, which only its VGG16 variant has.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.backbone = DilatedResNet(plain_stem(64), 64, RESNET_101)
         self.classifier = AtrousPyramid(2048, num_classes)

@@ -7,18 +7,11 @@ classes it has 363,618 parameters; the paper and ContextNet's Table 6 have 0.37 
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from contextnet.models.baselines.layers import (
-    Activation,
-    ChoosingPool,
-    PadChannels,
-    PooledDownsampler,
-    Unpool,
-    conv_unit,
-    doubling_unit,
-    prelu,
-    relu,
-)
+from contextnet.models.baselines.pooled_downsampler import PooledDownsampler
+from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
+from contextnet.models.conv_units import Activation, conv_unit, doubling_unit, prelu, relu
 
 _EPS = 1e-3
 _REDUCTION = 4
@@ -27,6 +20,18 @@ _DROPOUT = 0.1
 _REGULAR, _ASYMMETRIC = 1, 0
 # Bottlenecks 2.1 to 2.8, which 3.1 to 3.8 repeat: regular, dilated by 2, 4, 8 and 16, asymmetric.
 _SECTION = (_REGULAR, 2, _ASYMMETRIC, 4, _REGULAR, 8, _ASYMMETRIC, 16)
+
+
+class PadChannels(nn.Module):
+    """Appends ``extra`` feature maps of zeros; tracing does not look into it."""
+
+    def __init__(self, extra: int) -> None:
+        super().__init__()
+        self.extra = extra
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C + extra, H, W)."""
+        return F.pad(features, (0, 0, 0, 0, 0, self.extra))
 
 
 class Bottleneck(nn.Module):
@@ -100,11 +105,10 @@ class UpBottleneck(nn.Module):
 class ENet(nn.Module):
     """ENet, as in Table 1; the decoder's activations are ReLU without dropout, as in the authors' code.
 
-    It has neither an auxiliary head nor dropout before its classifier, so both options are without effect; the dropout
-    in its bottlenecks is the paper's.
+    It has neither an auxiliary head nor dropout before its classifier; the dropout in its bottlenecks is the paper's.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.initial = PooledDownsampler(3, 16, activation=prelu, eps=_EPS)
         self.down1 = DownBottleneck(16, 64, dropout=_EARLY_DROPOUT)

@@ -11,7 +11,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import PooledDownsampler, conv_unit, doubling_unit
+from contextnet.models.baselines.pooled_downsampler import PooledDownsampler
+from contextnet.models.conv_units import conv_unit, doubling_unit
 
 _EPS = 1e-3
 _DILATIONS = (2, 4, 8, 16, 2, 4, 8, 16)
@@ -40,11 +41,10 @@ class NonBottleneck1D(nn.Module):
 class ERFNet(nn.Module):
     """ERFNet: 16 blocks that encode, 7 that decode.
 
-    It has neither an auxiliary head nor dropout before its classifier, so both options are without effect; the dropout
-    in its blocks is the paper's.
+    It has neither an auxiliary head nor dropout before its classifier; the dropout in its blocks is the paper's.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
             PooledDownsampler(3, 16, eps=_EPS),

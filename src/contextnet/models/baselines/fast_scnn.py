@@ -12,30 +12,17 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import Upscale, conv_unit, dilated_depthwise
 from contextnet.models.baselines.pyramid_pooling import StackedPyramid
+from contextnet.models.baselines.upscaling import Upscale
+from contextnet.models.blocks import Bottleneck
+from contextnet.models.conv_units import conv_unit, relu
+from contextnet.models.dilated_depthwise import dilated_depthwise
+from contextnet.spec import BottleneckSpec
 
 _EXPANSION = 6
 # (feature maps, stride of the first block) of the three groups of three bottlenecks.
 _GROUPS = ((64, 2), (96, 2), (128, 1))
 _BLOCKS_PER_GROUP = 3
-
-
-class InvertedBottleneck(nn.Module):
-    """1×1 expansion, depth-wise 3×3, linear 1×1; a residual where shapes allow it (Table 2)."""
-
-    def __init__(self, width_in: int, width: int, stride: int) -> None:
-        super().__init__()
-        hidden = width_in * _EXPANSION
-        self.expand = conv_unit(width_in, hidden)
-        self.depthwise = conv_unit(hidden, hidden, 3, stride=stride, depthwise=True)
-        self.project = conv_unit(hidden, width, activation=None)
-        self.adds_input = stride == 1 and width_in == width
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (N, width_in, H, W) to (N, width, H / stride, W / stride)."""
-        out: Tensor = self.project(self.depthwise(self.expand(features)))
-        return features + out if self.adds_input else out
 
 
 class FeatureFusion(nn.Module):
@@ -51,7 +38,7 @@ class FeatureFusion(nn.Module):
 
     def forward(self, shallow: Tensor, deep: Tensor) -> Tensor:
         """Fuse (N, C1, H, W) and (N, C2, H / 4, W / 4) into (N, width, H, W)."""
-        smoothed = dilated_depthwise(self.smooth, self.enlarge(deep), training=self.training)
+        smoothed = dilated_depthwise(self.smooth, self.enlarge(deep))
         fused: Tensor = self.act(self.deep(smoothed) + self.shallow(shallow))
         return fused
 
@@ -89,11 +76,14 @@ def _separable(width_in: int, width: int, *, stride: int = 1) -> tuple[nn.Sequen
     return depthwise, conv_unit(width_in, width)
 
 
-def _bottlenecks(width: int) -> list[InvertedBottleneck]:
+def _bottlenecks(width: int) -> list[Bottleneck]:
+    """Build the three groups; each block is ContextNet's with ReLU (Table 2)."""
     blocks = []
     for group_width, group_stride in _GROUPS:
         for index in range(_BLOCKS_PER_GROUP):
-            blocks.append(InvertedBottleneck(width, group_width, group_stride if index == 0 else 1))
+            stride = group_stride if index == 0 else 1
+            spec = BottleneckSpec(_EXPANSION, _EXPANSION * width, group_width, stride)
+            blocks.append(Bottleneck(width, spec, relu))
             width = group_width
     return blocks
 

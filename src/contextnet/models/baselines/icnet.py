@@ -11,11 +11,29 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import Downscale, GridAverage, SpreadGrid, Upscale, conv_unit
+from contextnet.models.baselines.grid_average import GridAverage, SpreadGrid
 from contextnet.models.baselines.pyramid_pooling import BINS
 from contextnet.models.baselines.residual import deep_stem, residual_stage
+from contextnet.models.baselines.upscaling import Upscale
+from contextnet.models.conv_units import conv_unit
+from contextnet.models.resize import downscale
 
 _FUSED_WIDTH = 128
+
+
+class Downscale(nn.Module):
+    """Shrinks height and width, both divisible by ``factor``, by it: bilinear, half-pixel centres.
+
+    Tracing does not look into it.
+    """
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H / factor, W / factor)."""
+        return downscale(features, self.factor)
 
 
 class SummedPyramid(nn.Module):
@@ -54,11 +72,11 @@ class ICNet(nn.Module):
     """ICNet with three branches, on the whole, half and a quarter of the image.
 
     The quarter branch begins with the half branch's layers, shrunk again: both read the half-size image up to the first
-    block of the third stage, as in the authors' model. Of the two auxiliary heads the one on the finer fusion is kept,
-    which reaches both coarser branches. There is no dropout, so that option is without effect.
+    block of the third stage, as in the authors' model. Of the two auxiliary heads, on the quarter branch and on the
+    first fusion, the second is kept, which reaches both coarser branches. There is no dropout.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
+    def __init__(self, num_classes: int, *, auxiliary: bool) -> None:
         super().__init__()
         self.halve = Downscale(2)
         self.shared = nn.Sequential(

@@ -10,9 +10,9 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import conv_unit
 from contextnet.models.baselines.pyramid_pooling import StackedPyramid
 from contextnet.models.baselines.residual import RESNET_101, DilatedResNet, deep_stem
+from contextnet.models.conv_units import conv_unit
 
 _AUXILIARY_DROPOUT = 0.1
 

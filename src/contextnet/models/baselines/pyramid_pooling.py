@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import GridAverage, SpreadGrid, conv_unit
+from contextnet.models.baselines.grid_average import GridAverage, SpreadGrid
+from contextnet.models.conv_units import conv_unit
 
 BINS = (1, 2, 3, 6)
 

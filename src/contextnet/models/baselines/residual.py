@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import conv_unit
+from contextnet.models.conv_units import conv_unit
 
 RESNET_101 = (3, 4, 23, 3)
 _EXPANSION = 4

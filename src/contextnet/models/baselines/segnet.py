@@ -10,7 +10,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from contextnet.models.baselines.layers import ChoosingPool, Unpool, conv_unit
+from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
+from contextnet.models.conv_units import conv_unit
 
 # Widths of the convolutions between two poolings, the finest level first; the decoder's levels end as wide as the
 # next finer level begins.
@@ -21,10 +22,10 @@ _DECODER = ((64, 64), (128, 128, 64), (256, 256, 256, 128), (512, 512, 512, 256)
 class SegNet(nn.Module):
     """SegNet with 26 convolutions of 3×3.
 
-    It has neither an auxiliary head nor dropout (that is Bayesian SegNet's), so both options are without effect.
+    It has neither an auxiliary head nor dropout, which is Bayesian SegNet's.
     """
 
-    def __init__(self, num_classes: int, *, dropout: float, auxiliary: bool) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.encoder = nn.ModuleList(_level(widths) for widths in _ENCODER)
         self.decoder = nn.ModuleList(_level(widths) for widths in _DECODER)

@@ -12,8 +12,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contextnet.spec import OUTPUT_STRIDE
-
 Images = NDArray[np.uint8]
 Scores = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -24,7 +22,6 @@ class EngineInfo:
     """What computes, where and how: name and version of the engine, device, precision of its arithmetic.
 
     ``in_flight`` is how many calls it computes at a time; 1 is for the least latency, more for the highest rate.
-    ``stride`` is how many pixels one of the network's scores spans, each way.
     """
 
     name: str
@@ -32,7 +29,6 @@ class EngineInfo:
     device: str
     precision: str
     in_flight: int
-    stride: int = OUTPUT_STRIDE
 
 
 class Inference(Protocol):

@@ -69,15 +69,8 @@ def open_engine(
         threads=max(1, threads - workers + 1),
         spins=in_flight == 1,
     )
-    info = EngineInfo(
-        "onnxruntime",
-        runtime.__version__,
-        device,
-        _arithmetic(model, kind),
-        in_flight,
-        model.metadata.spec.output_stride,
-    )
-    return OnnxRuntimeEngine(opener, model.size_hw, info, workers)
+    info = EngineInfo("onnxruntime", runtime.__version__, device, _arithmetic(model, kind), in_flight)
+    return OnnxRuntimeEngine(opener, model.size_hw, info, workers, stride=model.metadata.spec.output_stride)
 
 
 def has_cuda() -> bool:
@@ -134,14 +127,16 @@ class _SessionOpener:
 class OnnxRuntimeEngine:
     """Runs a network on images of any shape; sessions for the last few shapes stay open.
 
-    Up to ``workers`` calls in flight run at the same time in one session. Results stay valid, after ``close`` too.
+    Up to ``workers`` calls in flight run at the same time in one session. ``stride`` is that of the network's scores.
+    Results stay valid, after ``close`` too.
     """
 
     def __init__(
-        self, opener: _SessionOpener, fixed_hw: tuple[int, int] | None, info: EngineInfo, workers: int
+        self, opener: _SessionOpener, fixed_hw: tuple[int, int] | None, info: EngineInfo, workers: int, *, stride: int
     ) -> None:
         self._info = info
         self._fixed_hw = fixed_hw
+        self._stride = stride
         self._sessions = ShapeCache(opener.open, KEPT_SHAPES)
         self._calls = CallsInFlight(info.in_flight)
         self._executor = ThreadPoolExecutor(workers, "onnxruntime")
@@ -159,7 +154,7 @@ class OnnxRuntimeEngine:
         images = accept_images(images, self._fixed_hw)
         self._calls.make_room()
         scores = self._executor.submit(_score, self._sessions[images.shape], images)
-        return self._calls.add(ScoringCall(scores.result, images.shape[1:3], self._info.stride))
+        return self._calls.add(ScoringCall(scores.result, images.shape[1:3], self._stride))
 
     def close(self) -> None:
         """Give back memory and threads; calls that are on their way are finished first."""

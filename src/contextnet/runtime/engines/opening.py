@@ -16,6 +16,7 @@ import numpy as np
 
 from contextnet.errors import ContextNetError
 from contextnet.labels import LabelSet
+from contextnet.network_spec import NetworkSpec, spec_from_json
 from contextnet.runtime.engines.choice import (
     AUTO,
     CPU,
@@ -32,7 +33,13 @@ from contextnet.runtime.engines.choice import (
 from contextnet.runtime.engines.engine import Engine
 from contextnet.runtime.onnx_file import OnnxFile, read_onnx_file
 from contextnet.runtime.openvino_ir import IrFile, read_openvino_ir
-from contextnet.weights.catalogue import find_model_file, find_weights, read_label_values, weights_names
+from contextnet.weights.catalogue import (
+    find_model_file,
+    find_weights,
+    read_label_values,
+    summarize_weights,
+    weights_names,
+)
 
 _READERS: dict[str, Callable[[Path], OnnxFile | IrFile]] = {".onnx": read_onnx_file, ".xml": read_openvino_ir}
 _TRIAL_HW = (8, 8)
@@ -43,9 +50,13 @@ _REASON_LENGTH = 200
 
 @dataclass(frozen=True)
 class OpenedEngine:
-    """An engine with its network, the network's classes, and in one sentence which engine was chosen and why."""
+    """An engine with its network, the network's description and its classes.
+
+    ``reason`` says in one sentence which engine was chosen and why.
+    """
 
     engine: Engine
+    spec: NetworkSpec
     labels: LabelSet
     reason: str
 
@@ -117,16 +128,17 @@ def _open(choice: Choice, wishes: _Wishes, failed: str, *, is_tried: bool) -> Op
         opened = _opener(choice)(
             choice.source, device=choice.device, precision=wishes.precision, in_flight=wishes.in_flight
         )
+        spec = spec_from_json(summarize_weights(choice.source).spec)
     else:
         model = _READERS[choice.source.suffix](choice.source)
-        labels, size_hw = model.metadata.labels, model.size_hw or _TRIAL_HW
+        spec, labels, size_hw = model.metadata.spec, model.metadata.labels, model.size_hw or _TRIAL_HW
         where = {} if choice.engine == OPENVINO else {"device": choice.device}
         opened = _opener(choice)(
             model, precision=wishes.precision, in_flight=wishes.in_flight, threads=wishes.threads, **where
         )
     if is_tried:
         _try_out(opened, size_hw)
-    return OpenedEngine(opened, labels, choice.reason + failed)
+    return OpenedEngine(opened, spec, labels, choice.reason + failed)
 
 
 def _opener(choice: Choice) -> Callable[..., Engine]:

@@ -53,9 +53,10 @@ def open_engine(
     arithmetic = precision or _own_precision(core)
     if model.metadata.precision == "int8":
         arithmetic = f"int8+{arithmetic}"
-    info = EngineInfo("openvino", version, _DEVICE.lower(), arithmetic, in_flight, model.metadata.spec.output_stride)
-    compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, in_flight, info.stride == 1)
-    return OpenVinoEngine(compiler, model.size_hw, info)
+    info = EngineInfo("openvino", version, _DEVICE.lower(), arithmetic, in_flight)
+    stride = model.metadata.spec.output_stride
+    compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, in_flight, stride == 1)
+    return OpenVinoEngine(compiler, model.size_hw, info, stride)
 
 
 def layer_times_ms(
@@ -156,12 +157,14 @@ class _Compiler:
 class OpenVinoEngine:
     """Runs a network on images of any shape, of which the last few stay compiled.
 
-    Images that are contiguous are used where they are. Results stay valid, after ``close`` too.
+    Images that are contiguous are used where they are. ``stride`` is that of the network's scores. Results stay valid,
+    after ``close`` too.
     """
 
-    def __init__(self, compiler: _Compiler, fixed_hw: tuple[int, int] | None, info: EngineInfo) -> None:
+    def __init__(self, compiler: _Compiler, fixed_hw: tuple[int, int] | None, info: EngineInfo, stride: int) -> None:
         self._info = info
         self._fixed_hw = fixed_hw
+        self._stride = stride
         self._calls = CallsInFlight(info.in_flight)
         self._networks = ShapeCache(compiler.compile, KEPT_SHAPES)
 
@@ -178,7 +181,7 @@ class OpenVinoEngine:
         images = accept_images(images, self._fixed_hw)
         self._calls.make_room()
         network = self._networks[images.shape]
-        return self._calls.add(ScoringCall(network.start(images), images.shape[1:3], self._info.stride))
+        return self._calls.add(ScoringCall(network.start(images), images.shape[1:3], self._stride))
 
     def close(self) -> None:
         """Give back memory and threads; calls that are on their way are finished first."""

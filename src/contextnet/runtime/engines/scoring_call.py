@@ -11,7 +11,6 @@ import numpy as np
 from contextnet.errors import ContextNetError
 from contextnet.runtime.engines.engine import Images, Labels, Scores
 from contextnet.runtime.labelling import label_scores
-from contextnet.spec import OUTPUT_STRIDE
 
 
 def accept_images(images: Images, fixed_hw: tuple[int, int] | None) -> Images:
@@ -37,7 +36,7 @@ class ScoringCall:
     Any number of threads may ask. ``size_hw`` is the images' height and width, ``stride`` the network's.
     """
 
-    def __init__(self, wait: Callable[[], Scores], size_hw: tuple[int, int], stride: int = OUTPUT_STRIDE) -> None:
+    def __init__(self, wait: Callable[[], Scores], size_hw: tuple[int, int], stride: int) -> None:
         self._wait: Callable[[], Scores] | None = wait
         self._size_hw = size_hw
         self._stride = stride

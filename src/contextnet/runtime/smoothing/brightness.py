@@ -1,6 +1,6 @@
-"""The brightness of a picture, cell by cell, and coarser and coarser.
+"""The brightness of a picture, cell by cell of 8×8 pixels, and coarser and coarser.
 
-Shapes: H, W pixels; h, w cells, of 8×8 pixels as a rule.
+Shapes: H, W pixels; h, w cells.
 """
 
 from __future__ import annotations
@@ -9,29 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contextnet.runtime.smoothing.warping import Plane
-from contextnet.spec import OUTPUT_STRIDE
+
+CELL_PIXELS = 8
+"""Pixels along a cell, whatever the network's stride: what the motion's constants were chosen on."""
 
 MIN_HALVED_CELLS = 16
 
 
-def cell_brightness(image_HW3: NDArray[np.uint8], cells_hw: tuple[int, int], side: int = OUTPUT_STRIDE) -> Plane:
+def cell_brightness(image_HW3: NDArray[np.uint8], cells_hw: tuple[int, int]) -> Plane:
     """Give the mean green of each cell, float32 (h, w) of 0 to 255, edges repeated where the cells reach beyond.
 
-    A cell is ``side`` pixels, 1, 2, 4 or 8, each way. Half of its pixels are read, in the pattern of a chessboard.
-    Raises ``ValueError`` when the picture is larger than the cells.
+    Half of a cell's pixels are read, in the pattern of a chessboard. Raises ``ValueError`` when the picture is larger
+    than the cells.
     """
     green_HW = image_HW3[..., 1]
-    beyond = [side * cells - pixels for cells, pixels in zip(cells_hw, green_HW.shape, strict=True)]
+    beyond = [CELL_PIXELS * cells - pixels for cells, pixels in zip(cells_hw, green_HW.shape, strict=True)]
     if min(beyond) < 0:
-        raise ValueError(f"a picture of {green_HW.shape} for {cells_hw} cells of {side}×{side}")
+        raise ValueError(f"a picture of {green_HW.shape} for {cells_hw} cells of {CELL_PIXELS}×{CELL_PIXELS}")
     if any(beyond):
         green_HW = np.pad(green_HW, [(0, beyond[0]), (0, beyond[1])], mode="edge")
-    if side == 1:
-        return green_HW.astype(np.float32)
     pairs = np.add(green_HW[0::2, 0::2], green_HW[1::2, 1::2], dtype=np.uint16).astype(np.float32)
-    while len(pairs) > cells_hw[0]:
-        pairs = halved(pairs)
-    return pairs * np.float32(0.5)
+    return halved(halved(pairs)) * np.float32(0.5)
 
 
 def halved(plane_hw: Plane) -> Plane:

@@ -1,4 +1,4 @@
-"""Planes of cells read at moved places, bilinearly.
+"""Planes of cells read at moved places, and enlarged, bilinearly.
 
 Shapes: h, w cells.
 """
@@ -51,6 +51,30 @@ class Places:
         lower *= self.below
         lower += upper
         return lower
+
+
+def enlarged(plane_hw: Plane, factor: int) -> Plane:
+    """Enlarge a plane, float32 (``factor`` h, ``factor`` w): half-pixel centres, edges held."""
+    if factor == 1:
+        return plane_hw
+    rows = np.empty((factor * plane_hw.shape[0], plane_hw.shape[1]), np.float32)
+    _fill_between(rows, plane_hw, factor)
+    enlarged_hw = np.empty((rows.shape[0], factor * plane_hw.shape[1]), np.float32)
+    _fill_between(enlarged_hw.T, rows.T, factor)
+    return enlarged_hw
+
+
+def _fill_between(finer: Plane, plane: Plane, factor: int) -> None:
+    """Fill ``finer`` with ``factor`` rows for each row of a plane."""
+    padded = np.pad(plane, ((1, 1), (0, 0)), mode="edge")
+    steps = padded[1:] - padded[:-1]
+    for phase in range(factor):
+        # Counted from the row above the one that this row is in.
+        above, share = divmod((phase + 0.5) / factor + 0.5, 1)
+        first = int(above)
+        rows = finer[phase::factor]
+        np.multiply(steps[first : first + len(plane)], np.float32(share), out=rows)
+        rows += padded[first : first + len(plane)]
 
 
 def _split(along: Plane, length: int) -> tuple[NDArray[np.intp], Plane]:

@@ -10,15 +10,14 @@ they see the pixels of their own rank.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from torch import Tensor
 
 from contextnet.labels import LabelSet
-from contextnet.models.contextnet import NetworkOutput
+from contextnet.models.network_output import NetworkOutput
 from contextnet.models.resize import upscale, upscale_to
-from contextnet.spec import OUTPUT_STRIDE
 from contextnet.training.losses.class_weights import PixelCounts, class_weights_of
 from contextnet.training.losses.cross_entropy import cross_entropy, hard_cross_entropy, pixel_weights
 from contextnet.training.losses.regions import Extent, lovasz_softmax, soft_dice
@@ -32,7 +31,7 @@ class SegmentationLoss:
     ``stride`` is how many pixels a cell spans each way. The auxiliary scores are raised to the cells and compared with
     the labels at their centres: at the context branch's stride of 32 a full-resolution comparison would cost more than
     the branch itself. Lovász-softmax and Dice compare the main scores there, before they are raised: Lovász-softmax
-    sorts, and sorting every pixel takes ten times as long as the rest of the loss.
+    sorts, and sorting every pixel, as it does at stride 1, takes more than ten times as long as the rest of the loss.
     """
 
     auxiliary_weight: float = 0.4
@@ -42,7 +41,8 @@ class SegmentationLoss:
     lovasz_weight: float = 0.0
     lovasz_extent: Extent = "image"
     dice_weight: float = 0.0
-    stride: int = OUTPUT_STRIDE
+    _: KW_ONLY
+    stride: int
 
     def __call__(self, output: NetworkOutput, labels_NHW: Tensor, label_weights: Tensor | None = None) -> Tensor:
         """Give the scalar loss of a batch; labels are int64 (N, H, W) with 255 for void.
@@ -100,7 +100,7 @@ def build_loss(
     labels: LabelSet,
     count_pixels: Callable[[], PixelCounts],
     device: torch.device,
-    stride: int = OUTPUT_STRIDE,
+    stride: int,
 ) -> SegmentationLoss:
     """Build the loss that a recipe describes, of a network with this output stride.
 

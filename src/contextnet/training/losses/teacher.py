@@ -11,7 +11,6 @@ from contextnet.models.folding import fold_batch_norm
 from contextnet.models.network import Network
 from contextnet.models.resize import downscale, upscale
 from contextnet.models.storage import read_weights
-from contextnet.spec import OUTPUT_STRIDE
 from contextnet.training.losses.distillation import distillation
 from contextnet.training.recipe.loss import DistillationOptions
 from contextnet.weights.catalogue import find_weights
@@ -25,7 +24,7 @@ class Teacher:
         self._temperature = temperature
         self._weight = weight
 
-    def loss(self, images: Tensor, student_scores: Tensor, student_stride: int = OUTPUT_STRIDE) -> Tensor:
+    def loss(self, images: Tensor, student_scores: Tensor, student_stride: int) -> Tensor:
         """Give the weighted distillation loss of a batch: float images (N, 3, H, W), scores (N, classes, H/S, W/S).
 
         S is the student's output stride, ``student_stride``; a teacher of another one is brought to its cells.
