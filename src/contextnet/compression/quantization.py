@@ -2,7 +2,7 @@
 
 NNCF measures the ranges, quantizes weights per output channel and corrects biases; where the result is not good enough,
 it finds the layers that cost most and puts them back. The image needs no measured range: its 256 values are the 256
-levels, so that the network reads uint8 pixels as they are.
+levels, so that every network, whose normalization is in its first layers' weights, reads uint8 pixels as they are.
 """
 
 from __future__ import annotations
