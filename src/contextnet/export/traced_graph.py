@@ -47,6 +47,9 @@ class Pixels:
 Value: TypeAlias = str | Pixels | tuple[Any, ...]
 """What a traced layer gives: the name of a value in the graph, pixels that are not normalized, or several of these."""
 
+_END = np.iinfo(np.int64).max
+"""The end of an axis, however long it is."""
+
 _Write: TypeAlias = Callable[[GraphWriter, Any, Sequence[Any], str], Value]
 
 
@@ -183,32 +186,40 @@ def _max_pool(writer: GraphWriter, module: nn.MaxPool2d, arguments: Sequence[Any
 
 
 def _choosing_pool(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
-    """Write the maxima of 2×2 windows and, as a mask, which pixel of each window is taken: the first among equals.
+    """Write the maxima of 2×2 windows and four masks, one for each pixel of a window: 1 where it is the one taken.
 
-    The four pixels of a window are brought into four groups of maps, and the mask stays so.
+    That is the first among equals, and the fourth where it is none of the others: one of them, however engines round.
     """
-    packed = writer.node("SpaceToDepth", [arguments[0]], f"{name}.packed", blocksize=2)
-    pixels = [f"{name}.pixel{index}" for index in range(4)]
-    writer.split(packed, pixels, f"{name}.pixels", axis=1)
-    largest = writer.node("Max", pixels, f"{name}.pooled")
-    masks, earlier = [], ""
-    for index, pixel in enumerate(pixels):
-        is_largest = writer.node("Equal", [pixel, largest], f"{name}.largest{index}")
-        if earlier:
-            is_largest = writer.node(
-                "And", [is_largest, writer.node("Not", [earlier], f"{earlier}.not")], f"{name}.taken{index}"
-            )
-            earlier = writer.node("Or", [earlier, is_largest], f"{name}.earlier{index}")
-        else:
-            earlier = is_largest
-        masks.append(writer.node("Cast", [is_largest], f"{name}.mask{index}", to=writer.real_type))
-    return largest, writer.node("Concat", masks, f"{name}.choice", axis=1)
+    features = arguments[0]
+    pooled = writer.node("MaxPool", [features], f"{name}.pooled", kernel_shape=[2, 2], strides=[2, 2])
+    first, second, third = (
+        writer.node("Equal", [_every_second(writer, features, row, column, name), pooled], f"{name}.equal{row}{column}")
+        for row, column in ((0, 0), (0, 1), (1, 0))
+    )
+    upper = writer.node("Or", [first, second], f"{name}.upper")
+    not_first, lower = (writer.node("Not", [value], f"{value}.not") for value in (first, upper))
+    taken = (
+        first,
+        writer.node("And", [second, not_first], f"{name}.second"),
+        writer.node("And", [third, lower], f"{name}.third"),
+        writer.node("Not", [writer.node("Or", [upper, third], f"{name}.others")], f"{name}.fourth"),
+    )
+    masks = (writer.node("Cast", [t], f"{name}.mask{i}", to=writer.real_type) for i, t in enumerate(taken))
+    return pooled, tuple(masks)
+
+
+def _every_second(writer: GraphWriter, features: str, row: int, column: int, name: str) -> str:
+    """Take one pixel of each 2×2 window."""
+    starts, ends = writer.integers(f"from{row}{column}", [row, column]), writer.integers("to_end", [_END, _END])
+    axes, steps = writer.integers("rows_columns", [2, 3]), writer.integers("by_two", [2, 2])
+    return writer.node("Slice", [features, starts, ends, axes, steps], f"{name}.pixel{row}{column}")
 
 
 def _unpool(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
-    features, choice = arguments
-    four = writer.node("Concat", [features] * 4, f"{name}.four", axis=1)
-    placed = writer.node("Mul", [four, choice], f"{name}.placed")
+    """Write features times each mask, brought back to where the masks' pixels lay."""
+    features, masks = arguments
+    products = [writer.node("Mul", [features, mask], f"{name}.on{index}") for index, mask in enumerate(masks)]
+    placed = writer.node("Concat", products, f"{name}.placed", axis=1)
     return writer.node("DepthToSpace", [placed], name, blocksize=2, mode="DCR")
 
 
