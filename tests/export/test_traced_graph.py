@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import openvino as ov
 import pytest
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -109,6 +110,18 @@ def test_a_file_is_read_back_and_holds_nothing_foreign(tmp_path: Path, name: str
     assert read.metadata.spec == lively_baseline(name).spec
     assert read.graph == model(name).graph
     assert {node.op_type for node in read.graph.graph.node} <= OPERATORS
+
+
+@pytest.mark.parametrize("name", ["fast-scnn", "dabnet", "icnet"])
+def test_openvino_parts_the_image_without_rearranging_it(name: str) -> None:
+    """The first convolution reads the pixels as they lie in memory; nothing but their conversion goes over them."""
+    core = ov.Core()
+    graph = core.read_model(model(name).graph.SerializeToString())
+    graph.reshape([1, 64, 96, 3])
+    compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    layers = [str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ordered_ops()]
+    assert "Convolution" in layers
+    assert "Transpose" not in layers[: layers.index("Convolution")]
 
 
 @pytest.mark.parametrize("name", SMALL)
