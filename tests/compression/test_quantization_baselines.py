@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from contextnet.compression.quantization import Quantized, quantize
 from contextnet.export.deployment import model_of
-from contextnet.export.network_graph import network_graph
+from contextnet.export.network_graph import PIXELS, network_graph
 from contextnet.runtime.engines.openvino import open_engine
 from contextnet.runtime.onnx_file import read_onnx_file, write_onnx_file
 from contextnet.runtime.onnx_vocabulary import OPERATORS
@@ -33,12 +36,13 @@ class Content:
         return 1.0, [1.0] * len(images)
 
 
+@cache
 def quantized(name: str) -> Quantized:
     network = lively_baseline(name)
     return quantize(network_graph(network), CALIBRATION, network.spec.size_multiple, Content(), max_drop=0.01)
 
 
-@pytest.mark.parametrize(("name", "correlation"), [("fast-scnn", 0.9), ("erfnet", 0.75)])
+@pytest.mark.parametrize(("name", "correlation"), [("fast-scnn", 0.9), ("erfnet", 0.75), ("enet", 0.75)])
 def test_an_int8_file_scores_like_its_source_in_every_engine(tmp_path: Path, name: str, correlation: float) -> None:
     """Untrained networks make roundings grow: what is compared is how scores go together, not their labels."""
     result, network = quantized(name), lively_baseline(name)
@@ -58,6 +62,39 @@ def test_an_int8_file_scores_like_its_source_in_every_engine(tmp_path: Path, nam
         assert scores.shape == expected.shape
         assert np.corrcoef(scores.ravel(), expected.ravel())[0, 1] > correlation
     opened.close()
+
+
+@pytest.mark.parametrize("name", ["fast-scnn", "erfnet", "enet", "icnet", "dabnet"])
+def test_the_image_is_read_as_it_is(name: str) -> None:
+    """Whatever reads it: convolutions of several kinds, a pooling, a resize."""
+    graph = quantized(name).network.graph
+    assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    readers = [node for node in graph.node if PIXELS in node.input]
+    assert {node.op_type for node in readers} == {"DequantizeLinear"}
+    assert {(float(constants[node.input[1]]), int(constants[node.input[2]])) for node in readers} == {(1.0, 0)}
+
+
+def masks(network: onnx.ModelProto, image: NDArray[np.generic]) -> list[NDArray[np.float32]]:
+    """What each pooling that is undone chooses: (4, N, C, h, w), for every pixel of its windows whether it is taken."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(network)
+    names = [node.output[0] for node in shown.graph.node if node.name[:-1].endswith(".mask")]
+    shown.graph.output.extend(onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in names)
+    session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(names, {PIXELS: image[None]})
+    return [np.stack(found[start : start + 4]) for start in range(0, len(found), 4)]
+
+
+def test_unpooling_puts_every_feature_where_pooling_took_one_in_int8_too() -> None:
+    image = CALIBRATION[0]
+    exact = masks(network_graph(lively_baseline("enet")), image.astype(np.float32))
+    rounded = masks(quantized("enet").network, image)
+    assert len(exact) == len(rounded) == 2
+    for expected, found in zip(exact, rounded, strict=True):
+        assert (found.sum(axis=0) == 1).all()
+        # A fourth would be the same by chance.
+        assert np.mean(found.argmax(axis=0) == expected.argmax(axis=0)) > 0.8
 
 
 def test_transposed_convolutions_in_float_are_told() -> None:

@@ -1,9 +1,9 @@
-"""Compared networks as model files against PyTorch, and every layer of theirs on its own."""
+"""Compared networks as model files against PyTorch; of the large ones too, what is written."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,31 +14,29 @@ import onnxruntime
 import openvino as ov
 import pytest
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from onnx import helper
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from contextnet.errors import ExportError
 from contextnet.export.deployable import fix_size
 from contextnet.export.deployment import Target, deploy, model_of
 from contextnet.export.graph_writer import GraphWriter
 from contextnet.export.network_graph import as_model, network_graph
-from contextnet.export.traced_graph import traced_scores
-from contextnet.models.baselines.dabnet import AveragePool
-from contextnet.models.baselines.enet import PadChannels
-from contextnet.models.baselines.grid_average import GridAverage, SpreadGrid
-from contextnet.models.baselines.icnet import Downscale
-from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
-from contextnet.models.baselines.upscaling import Upscale
+from contextnet.export.traced_graph import _FUNCTIONS, _LAYERS, _READERS_OF_PIXELS, _Tracer, traced_scores
+from contextnet.models.baselines.catalogue import BODIES
+from contextnet.models.folding import fold_batch_norm
+from contextnet.network_spec import BASELINES, BaselineSpec
 from contextnet.runtime.engines import onnx_runtime, openvino
 from contextnet.runtime.onnx_file import OnnxFile, read_onnx_file, write_onnx_file
-from contextnet.runtime.onnx_vocabulary import OPERATORS
+from contextnet.runtime.onnx_vocabulary import _BASELINES, _CHOOSING_POOL, OPERATORS
 from lively_baselines import SMALL, lively_baseline, lively_baseline_weights
 from lively_networks import CLASSES, patches
 
 ENGINES: dict[str, Callable[..., Any]] = {"openvino": openvino.open_engine, "onnxruntime": onnx_runtime.open_engine}
 SIZES_HW = [(37, 53), (64, 96), (1, 1)]
+PLANES = ("pixels", "pixels.by1.planes", "pixels.by2.planes")
+"""The image, parted by colour, and with two columns side by side."""
 
 
 def planes(images: NDArray[np.uint8]) -> Tensor:
@@ -114,11 +112,16 @@ def test_a_file_is_read_back_and_holds_nothing_foreign(tmp_path: Path, name: str
     assert {node.op_type for node in read.graph.graph.node} <= OPERATORS
 
 
-def test_every_operator_of_the_vocabulary_that_is_for_baselines_is_written_by_one() -> None:
-    written = {node.op_type for name in SMALL for node in model(name).graph.graph.node}
-    baselines = {"ConvTranspose", "Relu", "PRelu", "MaxPool", "Identity"}
-    choosing = {"SpaceToDepth", "Split", "Max", "Equal", "Not", "Or", "DepthToSpace"}
-    assert baselines | choosing <= written & OPERATORS
+@pytest.mark.parametrize("name", ["fast-scnn", "dabnet", "icnet"])
+def test_openvino_parts_the_image_without_rearranging_it(name: str) -> None:
+    """The first convolution reads the pixels as they lie in memory; nothing but their conversion goes over them."""
+    core = ov.Core()
+    graph = core.read_model(model(name).graph.SerializeToString())
+    graph.reshape([1, 64, 96, 3])
+    compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    layers = [str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ordered_ops()]
+    assert "Convolution" in layers
+    assert "Transpose" not in layers[: layers.index("Convolution")]
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -151,213 +154,85 @@ def test_a_deployment_is_compared_and_kept(
     assert all(file.is_file() for file in deployment.files)
 
 
-# Layers on their own: a body of a few of them, and what engines make of it.
+# All compared networks, the large ones too: what is written of them, without the weights.
 
 
-class Chain(nn.Module):
-    """Layers one after the other."""
+class Outline(GraphWriter):
+    """Keeps the shapes of weights alone, and leaves them to be given with the pixels."""
 
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
+    def __init__(self) -> None:
+        super().__init__(np.float32)
+        self.shapes: dict[str, tuple[int, ...]] = {}
 
-    def forward(self, image: Tensor) -> tuple[Tensor, None]:
-        return self.layers(image), None
+    def weights(self, name: str, values: ArrayLike) -> str:
+        self.shapes[name] = np.shape(values)
+        return name
 
 
-def written(body: nn.Module) -> onnx.ModelProto:
-    """A body as a model; its scores may have any number of maps."""
-    writer = GraphWriter(np.float32)
-    traced_scores(writer, body, "pixels", "scores")
+@cache
+def weightless_body(name: str) -> nn.Module:
+    """A folded body in evaluation mode whose tensors are all zeros and take no memory."""
+    with torch.device("meta"):
+        body = BODIES[name](BaselineSpec(name, CLASSES))
+    body = fold_batch_norm(body)
+    for module in body.modules():
+        for key, parameter in list(module.named_parameters(recurse=False)):
+            setattr(module, key, nn.Parameter(torch.zeros(()).expand(parameter.shape), requires_grad=False))
+        for key, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, key, torch.zeros(()).expand(buffer.shape))
+    return body
+
+
+@cache
+def outline(name: str) -> onnx.GraphProto:
+    """A network as it is exported, held to the ONNX standard, but for the weights."""
+    writer = Outline()
+    traced_scores(writer, weightless_body(name), "pixels", "scores")
     values = helper.make_tensor_value_info
     inputs = [values("pixels", onnx.TensorProto.FLOAT, ["N", "H", "W", 3])]
-    outputs = [values("scores", onnx.TensorProto.FLOAT, ["N", "C", "rows", "columns"])]
-    return as_model(writer.graph(inputs, outputs))
+    inputs += [values(key, onnx.TensorProto.FLOAT, shape) for key, shape in writer.shapes.items()]
+    outputs = [values("scores", onnx.TensorProto.FLOAT, ["N", CLASSES, "rows", "columns"])]
+    return as_model(writer.graph(inputs, outputs)).graph
 
 
-def computed(graph: onnx.ModelProto, pixels: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    yield np.asarray(session.run(None, {"pixels": pixels})[0])
-    core = ov.Core()
-    exact = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-    yield core.compile_model(core.read_model(graph.SerializeToString()), "CPU", exact)([pixels])[0]
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_network_is_written_with_all_its_weights(name: str) -> None:
+    sizes = [int(np.prod([d.dim_value for d in value.type.tensor_type.shape.dim])) for value in outline(name).input[1:]]
+    # DABNet's three averages of 3×3 over three planes, and what ICNet's image is halved by.
+    added = {"dabnet": 3 * 3 * 9, "icnet": 3 * 6 * 2}.get(name, 0)
+    assert sum(sizes) == sum(p.numel() for p in weightless_body(name).parameters()) + added
 
 
-def assert_alike(body: nn.Module, *sizes_hw: tuple[int, int], levels: int = 256) -> None:
-    """Compare one graph at several sizes; of few ``levels`` a pixel's neighbours are often equal."""
-    torch.manual_seed(5)
-    for module in body.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor, low, high in ((module.weight, -1.5, 1.5), (module.bias, -1.0, 1.0)):
-                nn.init.uniform_(tensor, low, high)
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            module.running_mean.uniform_(-0.5, 0.5)
-            module.running_var.uniform_(0.3, 2.0)
-    graph, generator = written(body), np.random.default_rng(6)
-    for size_hw in sizes_hw:
-        steps = generator.integers(0, levels, (2, *size_hw, 3))
-        pixels = (steps * (255 // max(1, levels - 1))).astype(np.float32)
-        with torch.no_grad():
-            expected = body.eval()(torch.from_numpy(pixels).permute(0, 3, 1, 2) * (1 / 255))[0].numpy()
-        for found in computed(graph, pixels):
-            assert found.shape == expected.shape
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+def test_every_form_of_the_tables_is_one_of_a_network() -> None:
+    layers: set[type[nn.Module]] = set()
+    functions: set[Any] = set()
+    for name in BASELINES:
+        body = weightless_body(name)
+        for node in _Tracer().trace(body).nodes:
+            if node.op == "call_module":
+                layers.add(type(body.get_submodule(str(node.target))))
+            elif node.op == "call_function":
+                functions.add(node.target)
+    assert layers == set(_LAYERS)
+    assert functions == set(_FUNCTIONS)
+    assert set(_LAYERS) >= _READERS_OF_PIXELS
 
 
-@pytest.mark.parametrize(
-    "layers",
-    [
-        pytest.param([nn.Conv2d(3, 4, 3, padding=1)], id="bias"),
-        pytest.param([nn.Conv2d(3, 6, (3, 1), padding=(4, 0), dilation=(4, 1), groups=3, bias=False)], id="column"),
-        pytest.param([nn.Conv2d(3, 4, (5, 2), stride=(2, 1), padding=(2, 1), bias=False)], id="oblong"),
-        pytest.param([nn.ConvTranspose2d(3, 5, 3, 2, padding=1, output_padding=1, bias=False)], id="doubling"),
-        pytest.param([nn.ConvTranspose2d(3, 5, 2, 2)], id="classifier"),
-        pytest.param([nn.ConvTranspose2d(3, 6, (3, 2), (2, 1), padding=(1, 0), groups=3)], id="transposed in groups"),
-        pytest.param([nn.BatchNorm2d(3, 1e-1)], id="batch norm alone"),
-        pytest.param([nn.BatchNorm2d(3), nn.ReLU(inplace=True)], id="ReLU"),
-        pytest.param([nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU6()], id="ReLU6"),
-        pytest.param([nn.BatchNorm2d(3), nn.PReLU(3), nn.BatchNorm2d(3), nn.PReLU()], id="PReLU"),
-        pytest.param([nn.BatchNorm2d(3), nn.MaxPool2d(3, 2, padding=1)], id="max pooling"),
-        pytest.param([nn.MaxPool2d(2)], id="max pooling without overlap"),
-        pytest.param([nn.MaxPool2d((2, 3), (1, 2))], id="oblong pooling"),
-        pytest.param([AveragePool(3, 3, stride=2), AveragePool(3, 5, stride=1)], id="average pooling, zeros counted"),
-        pytest.param([nn.Dropout(), nn.Identity(), nn.Dropout2d(), nn.Conv2d(3, 2, 1)], id="what does nothing"),
-        pytest.param([PadChannels(2), nn.Conv2d(5, 4, 1)], id="zero maps"),
-        pytest.param([Upscale(2), Upscale(4)], id="upscale"),
-        pytest.param([Upscale(1), Downscale(1), nn.Identity(), nn.Conv2d(3, 2, 1)], id="resize by one"),
-    ],
-)
-def test_a_layer_is_written_as_pytorch_computes_it(layers: list[nn.Module]) -> None:
-    for prelu in (layer for layer in layers if isinstance(layer, nn.PReLU)):
-        nn.init.uniform_(prelu.weight, 0.1, 0.9)
-    assert_alike(Chain(*layers), (8, 12), (7, 9))
+def test_the_vocabulary_is_what_is_written() -> None:
+    """Nothing else is, and whatever is in it for baselines alone is written of one."""
+    written_operators = {node.op_type for name in BASELINES for node in outline(name).node}
+    assert written_operators <= OPERATORS
+    assert written_operators >= _BASELINES | _CHOOSING_POOL
 
 
-@pytest.mark.parametrize("factor", [2, 4])
-def test_downscale(factor: int) -> None:
-    assert_alike(Chain(Downscale(factor)), (8, 12), (16, 4))
-
-
-class Choosing(nn.Module):
-    """Poolings in one another; what is put back is another than what was taken, and nowhere 0."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool, self.unpool = ChoosingPool(), Unpool()
-        self.outer, self.inner = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, None]:
-        half, outer_choice = self.pool(image)
-        quarter, inner_choice = self.pool(half)
-        raised = self.unpool(self.inner(quarter), inner_choice)
-        return self.unpool(self.outer(half) + raised, outer_choice), None
-
-
-# Of two levels all four pixels of a window are equal in every eighth; of one in all.
-@pytest.mark.parametrize("levels", [1, 2, 3, 256])
-def test_choosing_takes_the_same_pixel_as_pytorch_of_equal_ones_too(levels: int) -> None:
-    assert_alike(Choosing(), (8, 12), (4, 4), (16, 20), levels=levels)
-
-
-def test_of_equal_pixels_the_first_is_chosen() -> None:
-    class Placed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.pool, self.unpool = ChoosingPool(), Unpool()
-
-        def forward(self, image: Tensor) -> tuple[Tensor, None]:
-            pooled, choice = self.pool(image)
-            return self.unpool(pooled, choice), None
-
-    windows = [[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 1, 0, 1], [1, 0, 0, 1], [0, 0, 0, 1]]
-    taken = [0, 1, 2, 1, 0, 3]
-    pixels = np.zeros((1, 2, 12, 3), np.float32)
-    expected = np.zeros((1, 3, 2, 12), np.float32)
-    for index, (window, place) in enumerate(zip(windows, taken, strict=True)):
-        pixels[0, :, 2 * index : 2 * index + 2] = 255 * np.reshape(window, (2, 2, 1))
-        expected[0, :, place // 2, 2 * index + place % 2] = 1
-    for found in computed(written(Placed()), pixels):
-        np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-class Grids(nn.Module):
-    """Averages over grids of several sizes, spread again, side by side."""
-
-    def __init__(self, grids: tuple[int, ...], dim_by_name: bool) -> None:
-        super().__init__()
-        self.levels, self.spread = nn.ModuleList(GridAverage(grid) for grid in grids), SpreadGrid()
-        self.dim_by_name = dim_by_name
-
-    def forward(self, image: Tensor) -> tuple[Tensor, None]:
-        spread = [self.spread(level(image), image) for level in self.levels]
-        return (torch.cat(spread, dim=1) if self.dim_by_name else torch.cat(spread, 1)), None
-
-
-# Of 5, 7 and 13 rows no grid but that of one cell divides any; a grid of 6 on 5 rows or on 1 has rows in several cells.
-@pytest.mark.parametrize("dim_by_name", [False, True])
-def test_grids_whose_cells_overlap(dim_by_name: bool) -> None:
-    assert_alike(Grids((1, 2, 3, 6), dim_by_name), (5, 7), (13, 6), (1, 2), (12, 18))
-
-
-def test_a_grid_is_averaged_without_being_spread() -> None:
-    assert_alike(Chain(GridAverage(4)), (5, 7), (8, 4))
-
-
-class Sums(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.one, self.other = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, None]:
-        total = self.one(image) + self.other(image)
-        total += self.one(image)
-        return torch.cat([total, image], dim=-3), None
-
-
-def test_sums_and_stacks() -> None:
-    assert_alike(Sums(), (4, 6))
-
-
-# What there is no form for.
-
-
-class Doing(nn.Module):
-    """Does one thing in Python."""
-
-    def __init__(self, what: Callable[[nn.Module, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.what, self.shift, self.act = what, nn.Parameter(torch.zeros(3, 1, 1)), nn.ReLU()
-
-    def forward(self, image: Tensor) -> tuple[Tensor, None]:
-        return self.what(self, image), None
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        (Chain(nn.Conv2d(3, 4, 1), nn.Sigmoid()), "layer 'layers.1', a Sigmoid, has no form in the model file"),
-        (Chain(nn.GELU()), "layer 'layers.0', a GELU, has no form in the model file"),
-        (Chain(nn.Conv1d(3, 4, 1)), "layer 'layers.0', a Conv1d, has no form in the model file"),
-        (Doing(lambda _, image: F.relu(image)), "operation 'relu' has no form in the model file"),
-        (Doing(lambda _, image: image * 2), "operation 'mul' has no form in the model file"),
-        (Doing(lambda _, image: image.mean((2, 3), keepdim=True)), "operation 'mean' has no form in the model file"),
-        (Doing(lambda own, image: image + own.shift), "operation 'shift' has no form in the model file"),
-        (Doing(lambda own, image: own.act(input=image)), "layer 'act', a ReLU, has no form in the model file"),
-        (Doing(lambda _, image: image + 1), "a sum of features and a number has no form in the model file"),
-        (Chain(nn.MaxPool2d(2, ceil_mode=True)), "MaxPool2d(.*): only plain pooling has a form in the model file"),
-        (Chain(nn.MaxPool2d(2, dilation=2)), "MaxPool2d(.*): only plain pooling has a form in the model file"),
-        (Chain(nn.AvgPool2d(2)), "layer 'layers.0', a AvgPool2d, has no form in the model file"),
-        (Chain(nn.Conv2d(3, 3, 3, padding="same")), "Conv2d(.*): only padding by a number of zeros has a form"),
-        (
-            Chain(nn.Conv2d(3, 3, 3, padding=1, padding_mode="replicate")),
-            "Conv2d(.*): only padding by a number of zeros has a form in the model file",
-        ),
-    ],
-)
-def test_what_has_no_form_is_named(body: nn.Module, message: str) -> None:
-    with pytest.raises(ExportError, match=f"^{message}"):
-        written(body)
+@pytest.mark.parametrize("name", BASELINES)
+def test_no_network_touches_the_whole_image_before_its_first_layers(name: str) -> None:
+    """As ContextNet: it is parted by colour, and normalization is in the weights of what reads it then."""
+    readers = {value: {n.op_type for n in outline(name).node if value in n.input} for value in PLANES}
+    assert readers["pixels"] == {"Transpose"} | ({"Reshape"} if name == "icnet" else set())
+    assert readers["pixels.by1.planes"] == {"Conv"} | ({"MaxPool"} if name in {"enet", "erfnet"} else set())
+    assert readers["pixels.by2.planes"] == ({"Conv"} if name == "icnet" else set())
+    assert "input.scale" not in {value.name for value in outline(name).input}
 
 
 def test_a_network_with_an_unknown_layer_is_refused() -> None:

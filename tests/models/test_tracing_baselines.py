@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-
 import pytest
 import torch
 from baseline_bodies import body_of, meta_image, modules_of, outline_of, random_image, settled, shape_of
 from torch import fx, nn
 
-from contextnet.models.baselines.dabnet import AveragePool
-from contextnet.models.baselines.enet import PadChannels
-from contextnet.models.baselines.grid_average import GridAverage, SpreadGrid
-from contextnet.models.baselines.icnet import Downscale
-from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
-from contextnet.models.baselines.upscaling import Upscale
+from contextnet.export.traced_graph import _FUNCTIONS, _LAYERS, _Tracer
 from contextnet.models.folding import fold_batch_norm
 from contextnet.network_spec import BASELINES
 
@@ -59,26 +52,13 @@ def test_folding_keeps_the_scores_and_leaves_only_norms_without_convolution(name
     assert (folded_scores - scores).abs().max() < 1e-3 * scores.abs().max()
 
 
-_LEAVES = (
-    *(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU, nn.PReLU, nn.MaxPool2d, AveragePool),
-    *(nn.Dropout, nn.Dropout2d, nn.Identity),
-    *(Upscale, Downscale, GridAverage, SpreadGrid, ChoosingPool, Unpool, PadChannels),
-)
-_FUNCTIONS = {operator.add, operator.getitem, torch.cat}
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, _LEAVES)
-
-
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_trace_holds_known_layers_alone_and_fits_every_size(name: str) -> None:
     network = outline_of(name, 5).eval()
     graph = _Tracer().trace(network)
     calls = {type(network.get_submodule(n.target)) for n in graph.nodes if n.op == "call_module"}
-    assert calls <= set(_LEAVES)
-    assert {n.target for n in graph.nodes if n.op == "call_function"} <= _FUNCTIONS
+    assert calls <= set(_LAYERS)
+    assert {n.target for n in graph.nodes if n.op == "call_function"} <= set(_FUNCTIONS)
     assert {n.op for n in graph.nodes} == {"placeholder", "call_module", "call_function", "output"}
     assert all(n.kwargs == {"dim": 1} for n in graph.nodes if n.target is torch.cat)
     traced = fx.GraphModule(network, graph)

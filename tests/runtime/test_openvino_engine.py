@@ -19,10 +19,14 @@ from deployed_networks import (
 
 import contextnet.runtime.engines.openvino as module
 from contextnet.errors import ContextNetError, MissingDependencyError, ModelFileError
-from contextnet.runtime.engines.openvino import open_engine
+from contextnet.export.deployment import model_of
+from contextnet.export.network_graph import network_graph
+from contextnet.runtime.engines.openvino import layer_times_ms, open_engine
 from contextnet.runtime.engines.scoring_call import ScoringCall
 from contextnet.runtime.engines.shape_cache import KEPT_SHAPES
 from contextnet.runtime.openvino_package import load_openvino, openvino_core
+from lively_baselines import lively_baseline, lively_baseline_weights
+from lively_networks import CLASSES
 
 openvino = load_openvino()
 HAS_BF16 = "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -200,6 +204,27 @@ def test_threads_are_divided_among_the_calls_in_flight(
     monkeypatch.setattr(openvino.Core, "compile_model", note)
     open_engine(small_model(), **options).submit(batch(1, (8, 8))).scores()
     assert configs == [expected]
+
+
+# Scores of every pixel, which stay as OpenVINO computes them, and of every cell.
+@pytest.mark.parametrize(("name", "shape"), [("erfnet", (1, 32, 64, CLASSES)), ("fast-scnn", (1, CLASSES, 4, 8))])
+def test_layers_are_timed_in_the_graph_that_the_engine_runs(
+    monkeypatch: pytest.MonkeyPatch, name: str, shape: tuple[int, ...]
+) -> None:
+    model = model_of(lively_baseline_weights(name), network_graph(lively_baseline(name)), "fp32")
+    images = batch(1, (32, 64))
+    compiled: list[tuple[int, ...]] = []
+    compile_model = openvino.Core.compile_model
+
+    def note(self: Any, graph: Any, device: str, config: dict[str, Any]) -> Any:
+        compiled.append(tuple(graph.output(0).shape))
+        return compile_model(self, graph, device, config)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", note)
+    open_engine(model).submit(images).scores()
+    times_ms = layer_times_ms(model, images, 1)
+    assert compiled == [shape, shape]
+    assert sum(times_ms.values()) > 0
 
 
 def test_a_graph_that_openvino_cannot_read_is_refused() -> None:

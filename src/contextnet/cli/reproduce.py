@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from contextnet.reproduce.targets import Product, Request
     from contextnet.runtime.segmenter import EngineChoice
 
+RUNS = Path("runs/reproduce")
 PAPER_SIZES = ("1024x2048", "512x1024", "256x512")
 
 INTRODUCTION = """# Results
@@ -73,9 +74,7 @@ def reproduce(
         str | None,
         Option(help="The network of figure2; if left out, the shipped one for such data, or one is trained."),
     ] = None,
-    runs: Annotated[Path, Option(help="Folder of the trainings; what was begun there goes on.")] = Path(
-        "runs/reproduce"
-    ),
+    runs: Annotated[Path, Option(help="Folder of the trainings; what was begun there goes on.")] = RUNS,
     output: Annotated[
         Path, Option(help="Folder for the tables and pictures; a page of all of them is written beside it.")
     ] = Path("results"),

@@ -2,7 +2,7 @@
 
 NNCF measures the ranges, quantizes weights per output channel and corrects biases; where the result is not good enough,
 it finds the layers that cost most and puts them back. The image needs no measured range: its 256 values are the 256
-levels, so that the network reads uint8 pixels as they are.
+levels, so that every network, whose normalization is in its first layers' weights, reads uint8 pixels as they are.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _FLOAT_PIXELS = f"{PIXELS}.float"
 
 INT8_STEPS = 127
 """To either side of zero."""
+
+_INT8_OFFSET = 128
+"""From the least of int8 to zero, where uint8 begins."""
 
 CHOOSING_SHARE = 0.8
 """The share of the drop that choosing layers may use up; weights that are packed as INT8 in the end differ a little."""
@@ -159,6 +162,7 @@ def _reading_uint8(network: onnx.ModelProto) -> onnx.ModelProto:
     for name in quantized_pixels:
         _rename_input(nodes, name, PIXELS)
     replace_field(graph.node, nodes)
+    _count_concatenated_from_zero(graph)
     drop_unread_constants(graph)
     onnx.checker.check_model(result, full_check=True)
     return result
@@ -187,6 +191,27 @@ def _make_exact(graph: onnx.GraphProto, resize: onnx.NodeProto) -> None:
         for node in (producers[source.input[0]], source):
             scale = np.full(constants[node.input[1]].shape, RESIZE_WEIGHT / INT8_STEPS, np.float32)
             _set_constant(graph, node.input[1], scale)
+
+
+def _count_concatenated_from_zero(graph: onnx.GraphProto) -> None:
+    """Let what is concatenated be uint8 where it is int8: the same steps, counted from another zero.
+
+    OpenVINO (2026.4) rounds signed values that it concatenates before a convolution as if their step were 1.
+    """
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    producers = {node.output[0]: node for node in graph.node}
+    read = [producers.get(name) for node in graph.node if node.op_type == "Concat" for name in node.input]
+    signed = {
+        node.input[0]: node.input[2]
+        for node in read
+        if node is not None and node.op_type == _DEQUANTIZE and constants[node.input[2]].dtype == np.int8
+    }
+    for zero_point in signed.values():
+        from_zero = constants[zero_point].astype(np.int16) + _INT8_OFFSET
+        _set_constant(graph, zero_point, from_zero.astype(np.uint8))
+    # The types that are stated are those of before; without them they are inferred.
+    changed = {*signed, *signed.values()}
+    replace_field(graph.value_info, [value for value in graph.value_info if value.name not in changed])
 
 
 def _rename_input(nodes: Iterable[onnx.NodeProto], old: str, new: str) -> None:

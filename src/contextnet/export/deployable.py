@@ -18,7 +18,7 @@ from contextnet.runtime.onnx_file import IMAGE, LABELS, SCORES
 from contextnet.runtime.onnx_graph import drop_unread_constants, replace_field
 
 _SIZE, _NEGATIVE, _BELOW_RIGHT, _PADDING = "image.size", "image.size.negative", "image.below_right", "image.padding"
-_PADDED = "image.padded"
+_PADDED, _WHOLE = "image.padded", "image.whole"
 
 
 def deployable(network: onnx.ModelProto, multiple: int, *, stride: int) -> onnx.ModelProto:
@@ -31,7 +31,7 @@ def deployable(network: onnx.ModelProto, multiple: int, *, stride: int) -> onnx.
     pixels, scores = network.graph.input[0], network.graph.output[0]
     writer = GraphWriter(np.float32)
     _add_padding(writer, multiple)
-    writer.node("Cast", [_PADDED], PIXELS, to=pixels.type.tensor_type.elem_type)
+    _add_conversion(writer, network.graph, pixels.type.tensor_type.elem_type)
     writer.append(network.graph)
     writer.node("Cast", [NETWORK_SCORES], SCORES, to=TensorProto.FLOAT)
     raised = SCORES if stride == 1 else upscale(writer, SCORES, stride, "scores.raised")
@@ -81,6 +81,17 @@ def _add_padding(writer: GraphWriter, multiple: int) -> None:
     before, channels = writer.integers("image.padding.before", [0] * 5), writer.integers("image.padding.channels", [0])
     writer.node("Concat", [before, _BELOW_RIGHT, channels], _PADDING, axis=0)
     writer.node("Pad", [IMAGE, _PADDING], _PADDED, mode="edge")
+
+
+def _add_conversion(writer: GraphWriter, network: onnx.GraphProto, to: int) -> None:
+    """Add what converts the padded image to what the network reads.
+
+    A conversion that a Transpose alone reads OpenVINO would put behind it, and then rearrange the image twice; one of
+    two steps it leaves in front.
+    """
+    is_parted_at_once = [node.op_type for node in network.node if PIXELS in node.input] == ["Transpose"]
+    whole = writer.node("Cast", [_PADDED], _WHOLE, to=TensorProto.INT32) if is_parted_at_once else _PADDED
+    writer.node("Cast", [whole], PIXELS, to=to)
 
 
 def _set_sizes(value: onnx.ValueInfoProto, first: int, sizes: tuple[int, int]) -> None:

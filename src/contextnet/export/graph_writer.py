@@ -43,11 +43,6 @@ class GraphWriter:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
-    def split(self, features: str, parts: Sequence[str], name: str, axis: int) -> None:
-        """Add a node that cuts a value along ``axis`` into equal parts, which are called so."""
-        count = len(parts)
-        self.nodes.append(helper.make_node("Split", [features], list(parts), name=name, axis=axis, num_outputs=count))
-
     def append(self, graph: onnx.GraphProto) -> None:
         """Add the nodes and constants of a whole graph, its input and output by the names that they have."""
         self.nodes.extend(graph.node)

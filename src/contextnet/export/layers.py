@@ -62,28 +62,6 @@ class Layers:
         """Add two maps of one shape."""
         return self.writer.node("Add", [one, other], name)
 
-    def downscale(self, image_NHW3: str, scale: int) -> str:
-        """Turn an image (N, H, W, 3) into planes (N, 3, H / scale, W / scale), bilinear with half-pixel centres.
-
-        Every output pixel stands in the middle of a scale × scale block, so the middle 2×2 of the block is averaged.
-        ``scale`` neighbours of a row lie together in memory as 3·scale values; read as that many channels, the resize
-        is one small convolution that touches only what it needs, in place of a pass over the whole image.
-        """
-        name = f"{image_NHW3}.by{scale}"
-        if scale == 1:
-            return self._planes(image_NHW3, name)
-        # 0 keeps a dimension and -1 takes what is left, so that one graph serves every size.
-        shape = self.writer.integers(f"{name}.shape", [0, 0, -1, RGB * scale])
-        packed = self._planes(self.writer.node("Reshape", [image_NHW3, shape], f"{name}.packed"), name)
-        kernel = np.zeros((RGB, scale, scale, RGB), np.float32)  # to a colour, from a row's and a column's pixel
-        middle = slice(scale // 2 - 1, scale // 2 + 1)
-        for color in range(RGB):
-            kernel[color, middle, middle, color] = RESIZE_WEIGHT
-        # The channels of a packed pixel are its columns' colours, its kernel's rows the block's rows.
-        weight = kernel.transpose(0, 2, 3, 1).reshape(RGB, scale * RGB, scale, 1)
-        inputs = [packed, self.writer.weights(f"{name}.weight", weight)]
-        return self.writer.node("Conv", inputs, name, kernel_shape=[scale, 1], strides=[scale, 1])
-
     def _conv(
         self,
         features: str,
@@ -106,8 +84,29 @@ class Layers:
             group=len(weight) if depthwise else 1,
         )
 
-    def _planes(self, image: str, name: str) -> str:
-        return self.writer.node("Transpose", [image], f"{name}.planes", perm=[0, 3, 1, 2])
+
+def downscale(writer: GraphWriter, image_NHW3: str, scale: int) -> str:
+    """Turn an image (N, H, W, 3) into planes (N, 3, H / scale, W / scale), bilinear with half-pixel centres.
+
+    ``scale`` is 1 or even, so that every output pixel stands in the middle of a scale × scale block, of which the
+    middle 2×2 is averaged. ``scale`` neighbours of a row lie together in memory as 3·scale values; read as that many
+    channels, the resize is one small convolution that touches only what it needs, in place of a pass over the whole
+    image.
+    """
+    name = f"{image_NHW3}.by{scale}"
+    if scale == 1:
+        return _planes(writer, image_NHW3, name)
+    # 0 keeps a dimension and -1 takes what is left, so that one graph serves every size.
+    shape = writer.integers(f"{name}.shape", [0, 0, -1, RGB * scale])
+    packed = _planes(writer, writer.node("Reshape", [image_NHW3, shape], f"{name}.packed"), name)
+    kernel = np.zeros((RGB, scale, scale, RGB), np.float32)  # to a colour, from a row's and a column's pixel
+    middle = slice(scale // 2 - 1, scale // 2 + 1)
+    for color in range(RGB):
+        kernel[color, middle, middle, color] = RESIZE_WEIGHT
+    # The channels of a packed pixel are its columns' colours, its kernel's rows the block's rows.
+    weight = kernel.transpose(0, 2, 3, 1).reshape(RGB, scale * RGB, scale, 1)
+    inputs = [packed, writer.weights(f"{name}.weight", weight)]
+    return writer.node("Conv", inputs, name, kernel_shape=[scale, 1], strides=[scale, 1])
 
 
 def upscale(writer: GraphWriter, features: str, factor: int, name: str) -> str:
@@ -119,3 +118,7 @@ def resize(writer: GraphWriter, inputs: Sequence[str], name: str) -> str:
     """Add ONNX's resize by the one definition of every resize; ``inputs`` say the factors or the size."""
     mode = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
     return writer.node("Resize", inputs, name, **mode)
+
+
+def _planes(writer: GraphWriter, image_NHWC: str, name: str) -> str:
+    return writer.node("Transpose", [image_NHWC], f"{name}.planes", perm=[0, 3, 1, 2])

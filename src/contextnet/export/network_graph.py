@@ -11,7 +11,7 @@ import onnx
 from onnx import helper
 
 from contextnet.export.graph_writer import GraphWriter
-from contextnet.export.layers import RGB, Layers, upscale
+from contextnet.export.layers import RGB, Layers, downscale, upscale
 from contextnet.export.pyramid_graph import pyramid_pooling
 from contextnet.export.traced_graph import traced_scores
 from contextnet.models.baselines.baseline import Baseline
@@ -77,7 +77,7 @@ def _scores(layers: Layers, spec: ContextNetSpec, image: str) -> str:
 
 def _context_branch(layers: Layers, branch: ContextBranchSpec, image: str) -> str:
     """Table 2."""
-    small = layers.downscale(image, branch.scale)
+    small = downscale(layers.writer, image, branch.scale)
     features = layers.conv_unit(small, "context.stem", stride=2, input_scale=INPUT_SCALE)
     width = branch.stem
     for index, block in enumerate(branch.blocks):
@@ -99,7 +99,7 @@ def _bottleneck(layers: Layers, name: str, features: str, width_in: int, block: 
 
 def _detail_branch(layers: Layers, name: str, branch: DetailBranchSpec, image: str) -> str:
     """Section 2.2, spatial detail."""
-    features = layers.downscale(image, branch.scale)
+    features = downscale(layers.writer, image, branch.scale)
     features = layers.conv_unit(features, f"{name}.stem", stride=2, input_scale=INPUT_SCALE)
     for index, block in enumerate(branch.blocks):
         unit = f"{name}.blocks.{index}"

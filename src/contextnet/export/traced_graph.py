@@ -2,12 +2,17 @@
 
 Every kind of layer that a baseline is made of has its own entry in a table; a network with any other is refused rather
 than written by guesswork. The graph holds for every image size.
+
+Normalization is a factor, which goes into the weights of the first layers: pooling and shrinking before them leave it
+to be done. Only where something else reads pixels are they multiplied, at the size that they then have.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +21,7 @@ from torch import fx, nn
 
 from contextnet.errors import ExportError
 from contextnet.export.graph_writer import GraphWriter
-from contextnet.export.layers import resize, upscale
+from contextnet.export.layers import downscale, resize, upscale
 from contextnet.export.pyramid_graph import average_over_grid
 from contextnet.models.baselines.dabnet import AveragePool
 from contextnet.models.baselines.enet import PadChannels
@@ -26,12 +31,26 @@ from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
 from contextnet.models.baselines.upscaling import Upscale
 from contextnet.spec import INPUT_SCALE
 
-Value: TypeAlias = str | tuple[str, ...]
-"""What a traced layer gives: the name of a value in the graph, or several."""
+
+@dataclass(frozen=True)
+class Pixels:
+    """The image, or what is pooled or shrunk from it: ``planes`` (N, 3, H, W), yet to be multiplied by ``scale`` > 0.
+
+    ``image`` (N, H, W, 3) holds the same, where these are the image itself; None elsewhere.
+    """
+
+    planes: str
+    scale: float
+    image: str | None = None
+
+
+Value: TypeAlias = str | Pixels | tuple[Any, ...]
+"""What a traced layer gives: the name of a value in the graph, pixels that are not normalized, or several of these."""
+
+_END = np.iinfo(np.int64).max
+"""The end of an axis, however long it is."""
 
 _Write: TypeAlias = Callable[[GraphWriter, Any, Sequence[Any], str], Value]
-
-_RELU6 = 6.0
 
 
 def traced_scores(writer: GraphWriter, body: nn.Module, pixels: str, scores: str) -> None:
@@ -39,19 +58,26 @@ def traced_scores(writer: GraphWriter, body: nn.Module, pixels: str, scores: str
 
     Raises ``ExportError`` naming a layer that there is no way to write.
     """
-    trace = _Tracer().trace(body.eval())
     values: dict[fx.Node, Any] = {}
-    for node in trace.nodes:
+
+    @cache
+    def normalized(node: fx.Node) -> Any:
+        value = values[node]
+        if not isinstance(value, Pixels):
+            return value
+        scale = writer.weights("input.scale", value.scale)
+        return writer.node("Mul", [value.planes, scale], f"{_unique(node)}.normalized")
+
+    for node in _Tracer().trace(body.eval()).nodes:
         if node.op == "placeholder":
-            # Before the planes are parted: behind it, engines rearrange the whole image twice.
-            scaled = writer.node("Mul", [pixels, writer.weights("input.scale", INPUT_SCALE)], "normalized")
-            values[node] = writer.node("Transpose", [scaled], "normalized.planes", perm=[0, 3, 1, 2])
+            values[node] = Pixels(downscale(writer, pixels, 1), INPUT_SCALE, pixels)
         elif node.op == "output":
-            result = fx.node.map_arg(node.args[0], values.__getitem__)
+            result = fx.node.map_arg(node.args[0], normalized)
             writer.node("Identity", [result[0]], scores)
         else:
-            arguments = fx.node.map_arg(tuple(node.args), values.__getitem__)
-            values[node] = _write(writer, body, node, arguments)
+            write, what = _form(body, node)
+            read = values.__getitem__ if type(what) in _READERS_OF_PIXELS else normalized
+            values[node] = write(writer, what, fx.node.map_arg(tuple(node.args), read), _unique(node))
 
 
 class _Tracer(fx.Tracer):
@@ -61,30 +87,42 @@ class _Tracer(fx.Tracer):
         return type(m) in _LAYERS or super().is_leaf_module(m, module_qualified_name)
 
 
-def _write(writer: GraphWriter, body: nn.Module, node: fx.Node, arguments: Sequence[Any]) -> Value:
+def _form(body: nn.Module, node: fx.Node) -> tuple[_Write, Any]:
+    """Find what writes a node, and what it is written from: a module, or the keywords of a function's call."""
     if node.op == "call_module":
         assert isinstance(node.target, str), "a module's name"
         module = body.get_submodule(node.target)
         write = _LAYERS.get(type(module))
         if write is not None and not node.kwargs:
-            return write(writer, module, arguments, _unique(node))
+            return write, module
         raise ExportError(f"layer '{node.target}', a {type(module).__name__}, has no form in the model file")
-    function = _FUNCTIONS.get(node.target) if node.op == "call_function" else None
-    if function is None:
+    write = _FUNCTIONS.get(node.target) if node.op == "call_function" else None
+    if write is None:
         name = getattr(node.target, "__name__", node.target)
         raise ExportError(f"operation '{name}' has no form in the model file")
-    return function(writer, dict(node.kwargs), arguments, _unique(node))
+    return write, dict(node.kwargs)
 
 
 def _unique(node: fx.Node) -> str:
     return f"traced.{node.name}"
 
 
+def _with_scale(features: str | Pixels) -> tuple[str, float]:
+    """Name what a layer reads, and give what its weights are to be multiplied by for that."""
+    return (features.planes, features.scale) if isinstance(features, Pixels) else (features, 1.0)
+
+
+def _like(features: str | Pixels, value: str) -> str | Pixels:
+    """Give a value that was made of ``features`` without regard to their scale, which is then its own."""
+    return Pixels(value, features.scale) if isinstance(features, Pixels) else value
+
+
 def _convolution(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
     if module.padding_mode != "zeros" or isinstance(module.padding, str):
         raise ExportError(f"{module}: only padding by a number of zeros has a form in the model file")
     is_transposed = isinstance(module, nn.ConvTranspose2d)
-    inputs = [arguments[0], writer.weights(f"{name}.weight", module.weight.detach().numpy())]
+    features, scale = _with_scale(arguments[0])
+    inputs = [features, writer.weights(f"{name}.weight", module.weight.detach().numpy() * np.float32(scale))]
     if module.bias is not None:
         inputs.append(writer.weights(f"{name}.bias", module.bias.detach().numpy()))
     attributes: dict[str, Any] = {"output_padding": list(module.output_padding)} if is_transposed else {}
@@ -107,18 +145,20 @@ def _batch_norm(writer: GraphWriter, module: nn.BatchNorm2d, arguments: Sequence
     assert module.running_var is not None, "statistics are kept"
     scale = module.weight.detach() / torch.sqrt(module.running_var + module.eps)
     shift = module.bias.detach() - module.running_mean * scale
-    weight = writer.weights(f"{name}.weight", scale.numpy()[:, None, None, None])
-    inputs = [arguments[0], weight, writer.weights(f"{name}.bias", shift.numpy())]
+    features, input_scale = _with_scale(arguments[0])
+    weight = writer.weights(f"{name}.weight", scale.numpy()[:, None, None, None] * np.float32(input_scale))
+    inputs = [features, weight, writer.weights(f"{name}.bias", shift.numpy())]
     return writer.node("Conv", inputs, name, kernel_shape=[1, 1], group=module.num_features)
 
 
 def _average_pool(writer: GraphWriter, module: AveragePool, arguments: Sequence[Any], name: str) -> Value:
     """Write an average over windows, the zeros around the map counted, as a depth-wise convolution."""
     side = module.kernel
-    weight = np.full((module.width, 1, side, side), 1 / side**2, np.float32)
+    features, scale = _with_scale(arguments[0])
+    weight = np.full((module.width, 1, side, side), scale / side**2, np.float32)
     return writer.node(
         "Conv",
-        [arguments[0], writer.weights(f"{name}.weight", weight)],
+        [features, writer.weights(f"{name}.weight", weight)],
         name,
         kernel_shape=[side, side],
         strides=[module.stride, module.stride],
@@ -132,11 +172,6 @@ def _prelu(writer: GraphWriter, module: nn.PReLU, arguments: Sequence[Any], name
     return writer.node("PRelu", [arguments[0], slope], name)
 
 
-def _relu6(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
-    limits = [writer.weights("relu6.low", 0.0), writer.weights("relu6.high", _RELU6)]
-    return writer.node("Clip", [arguments[0], *limits], name)
-
-
 def _max_pool(writer: GraphWriter, module: nn.MaxPool2d, arguments: Sequence[Any], name: str) -> Value:
     usual: dict[str, Any] = {"ceil_mode": False, "dilation": 1, "return_indices": False}
     if any(getattr(module, option) != value for option, value in usual.items()):
@@ -145,36 +180,46 @@ def _max_pool(writer: GraphWriter, module: nn.MaxPool2d, arguments: Sequence[Any
         [value, value] if isinstance(value, int) else list(value)
         for value in (module.kernel_size, module.stride, module.padding)
     )
-    return writer.node("MaxPool", [arguments[0]], name, kernel_shape=kernel, strides=strides, pads=[*pads, *pads])
+    features, _ = _with_scale(arguments[0])
+    pooled = writer.node("MaxPool", [features], name, kernel_shape=kernel, strides=strides, pads=[*pads, *pads])
+    return _like(arguments[0], pooled)
 
 
 def _choosing_pool(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
-    """Write the maxima of 2×2 windows and, as a mask, which pixel of each window is taken: the first among equals.
+    """Write the maxima of 2×2 windows and four masks, one for each pixel of a window: 1 where it is the one taken.
 
-    The four pixels of a window are brought into four groups of maps, and the mask stays so.
+    That is the first among equals, and the fourth where it is none of the others: one of them, however engines round.
     """
-    packed = writer.node("SpaceToDepth", [arguments[0]], f"{name}.packed", blocksize=2)
-    pixels = [f"{name}.pixel{index}" for index in range(4)]
-    writer.split(packed, pixels, f"{name}.pixels", axis=1)
-    largest = writer.node("Max", pixels, f"{name}.pooled")
-    masks, earlier = [], ""
-    for index, pixel in enumerate(pixels):
-        is_largest = writer.node("Equal", [pixel, largest], f"{name}.largest{index}")
-        if earlier:
-            is_largest = writer.node(
-                "And", [is_largest, writer.node("Not", [earlier], f"{earlier}.not")], f"{name}.taken{index}"
-            )
-            earlier = writer.node("Or", [earlier, is_largest], f"{name}.earlier{index}")
-        else:
-            earlier = is_largest
-        masks.append(writer.node("Cast", [is_largest], f"{name}.mask{index}", to=writer.real_type))
-    return largest, writer.node("Concat", masks, f"{name}.choice", axis=1)
+    features = arguments[0]
+    pooled = writer.node("MaxPool", [features], f"{name}.pooled", kernel_shape=[2, 2], strides=[2, 2])
+    first, second, third = (
+        writer.node("Equal", [_every_second(writer, features, row, column, name), pooled], f"{name}.equal{row}{column}")
+        for row, column in ((0, 0), (0, 1), (1, 0))
+    )
+    upper = writer.node("Or", [first, second], f"{name}.upper")
+    not_first, lower = (writer.node("Not", [value], f"{value}.not") for value in (first, upper))
+    taken = (
+        first,
+        writer.node("And", [second, not_first], f"{name}.second"),
+        writer.node("And", [third, lower], f"{name}.third"),
+        writer.node("Not", [writer.node("Or", [upper, third], f"{name}.others")], f"{name}.fourth"),
+    )
+    masks = (writer.node("Cast", [t], f"{name}.mask{i}", to=writer.real_type) for i, t in enumerate(taken))
+    return pooled, tuple(masks)
+
+
+def _every_second(writer: GraphWriter, features: str, row: int, column: int, name: str) -> str:
+    """Take one pixel of each 2×2 window."""
+    starts, ends = writer.integers(f"from{row}{column}", [row, column]), writer.integers("to_end", [_END, _END])
+    axes, steps = writer.integers("rows_columns", [2, 3]), writer.integers("by_two", [2, 2])
+    return writer.node("Slice", [features, starts, ends, axes, steps], f"{name}.pixel{row}{column}")
 
 
 def _unpool(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
-    features, choice = arguments
-    four = writer.node("Concat", [features] * 4, f"{name}.four", axis=1)
-    placed = writer.node("Mul", [four, choice], f"{name}.placed")
+    """Write features times each mask, brought back to where the masks' pixels lay."""
+    features, masks = arguments
+    products = [writer.node("Mul", [features, mask], f"{name}.on{index}") for index, mask in enumerate(masks)]
+    placed = writer.node("Concat", products, f"{name}.placed", axis=1)
     return writer.node("DepthToSpace", [placed], name, blocksize=2, mode="DCR")
 
 
@@ -197,13 +242,18 @@ def _grid_average(writer: GraphWriter, module: GridAverage, arguments: Sequence[
 
 
 def _downscale(writer: GraphWriter, module: Downscale, arguments: Sequence[Any], name: str) -> Value:
-    share = 1 / module.factor
-    return resize(writer, [arguments[0], "", writer.factors(f"{name}.factors", [1, 1, share, share])], name)
+    read, factor = arguments[0], module.factor
+    if isinstance(read, Pixels) and read.image is not None and factor % 2 == 0:
+        return Pixels(downscale(writer, read.image, factor), read.scale)
+    features, _ = _with_scale(read)
+    factors = writer.factors(f"{name}.factors", [1, 1, 1 / factor, 1 / factor])
+    return _like(read, resize(writer, [features, "", factors], name))
 
 
 def _concatenation(writer: GraphWriter, options: Mapping[str, Any], arguments: Sequence[Any], name: str) -> Value:
-    axis = options.get("dim", arguments[1] if len(arguments) > 1 else 0)
-    return writer.node("Concat", list(arguments[0]), name, axis=axis)
+    if len(arguments) != 1 or set(options) != {"dim"}:
+        raise ExportError("a concatenation other than cat([...], dim=...) has no form in the model file")
+    return writer.node("Concat", list(arguments[0]), name, axis=options["dim"])
 
 
 def _sum(writer: GraphWriter, options: Mapping[str, Any], arguments: Sequence[Any], name: str) -> Value:
@@ -212,18 +262,32 @@ def _sum(writer: GraphWriter, options: Mapping[str, Any], arguments: Sequence[An
     return writer.node("Add", list(arguments), name)
 
 
+def _item(writer: GraphWriter, options: Mapping[str, Any], arguments: Sequence[Any], name: str) -> Value:
+    """Give one of several values that a layer gave."""
+    several, index = arguments
+    if not isinstance(several, tuple):
+        raise ExportError("a part of features has no form in the model file")
+    item: Value = several[index]
+    return item
+
+
+def _same(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str) -> Value:
+    """Give what a layer reads that does nothing here."""
+    same: Value = arguments[0]
+    return same
+
+
 _LAYERS: dict[type[nn.Module], _Write] = {
     nn.Conv2d: _convolution,
     nn.ConvTranspose2d: _convolution,
     nn.BatchNorm2d: _batch_norm,
     nn.ReLU: lambda writer, module, arguments, name: writer.node("Relu", [arguments[0]], name),
-    nn.ReLU6: _relu6,
     nn.PReLU: _prelu,
     nn.MaxPool2d: _max_pool,
     AveragePool: _average_pool,
-    nn.Dropout: lambda writer, module, arguments, name: str(arguments[0]),
-    nn.Dropout2d: lambda writer, module, arguments, name: str(arguments[0]),
-    nn.Identity: lambda writer, module, arguments, name: str(arguments[0]),
+    nn.Dropout: _same,
+    nn.Dropout2d: _same,
+    nn.Identity: _same,
     Upscale: lambda writer, module, arguments, name: upscale(writer, arguments[0], module.factor, name),
     Downscale: _downscale,
     GridAverage: _grid_average,
@@ -233,9 +297,12 @@ _LAYERS: dict[type[nn.Module], _Write] = {
     Unpool: _unpool,
 }
 
-_FUNCTIONS: dict[Any, _Write] = {
-    torch.cat: _concatenation,
-    operator.add: _sum,
-    operator.iadd: _sum,
-    operator.getitem: lambda writer, options, arguments, name: arguments[0][arguments[1]],
-}
+_READERS_OF_PIXELS = frozenset(
+    {
+        *(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, AveragePool),
+        *(nn.MaxPool2d, Downscale, nn.Dropout, nn.Dropout2d, nn.Identity),
+    }
+)
+"""Layers that take the scale of pixels into their weights, and those that leave it to do, which commute with it."""
+
+_FUNCTIONS: dict[Any, _Write] = {torch.cat: _concatenation, operator.add: _sum, operator.getitem: _item}

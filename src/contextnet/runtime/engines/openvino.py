@@ -69,7 +69,8 @@ def layer_times_ms(
     openvino = load_openvino()
     core = openvino_core()
     config = _config(core, precision, 1, usable_threads(threads)) | {"PERF_COUNT": "YES"}
-    compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, 1, classes_last=False)
+    stride = model.metadata.spec.output_stride
+    compiler = _Compiler(openvino, core, _scoring_graph(openvino, core, model), config, 1, stride == 1)
     network = compiler.compile(images.shape)
     network.start(images)()  # a warm-up
     times: list[Counter[str]] = []
