@@ -71,6 +71,14 @@ def test_the_paper_is_beside_its_own_sizes(size_hw: tuple[int, int], papers: int
     assert any("Titan X" in note for note in table.notes) == bool(papers)
 
 
+@pytest.mark.parametrize(("slowest_ms", "shown"), [(9000.0, ["10.00", "0.11"]), (1000.0, ["10.0", "1.0"])])
+def test_rates_below_one_a_second_keep_two_digits(slowest_ms: float, shown: list[str]) -> None:
+    table = table7(speed_run(speed("cn14", 100), speed("pspnet", slowest_ms), size_hw=(64, 128)), "")
+    everything, *others = (column for column in table.columns if column.key.endswith("_fps"))
+    assert [table.shown(row, everything) for row in table.rows] == shown
+    assert [column.decimals for column in others] == [everything.decimals] * 2
+
+
 def test_what_does_not_run_and_what_is_noise_are_told() -> None:
     run = speed_run(
         speed("dabnet", 4, noise=dict.fromkeys(WAYS, "other processes took 90% of a core")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from contextnet.network_spec import BASELINES
@@ -22,13 +23,8 @@ HEADINGS: dict[Way, str] = {
     "pipelined": "pipelined",
 }
 
-COLUMNS = (
-    *(Column(f"{way}_fps", heading) for way, heading in HEADINGS.items()),
-    Column("cn14_times_as_fast", "cn14 is × as fast", 2),
-    Column("latency_ms", "ms, everything"),
-    Column("parameters", "parameters"),
-    Column("gmacs", "multiply-adds, G", 1),
-)
+MS_PER_S = 1e3
+TIMES_AS_FAST = Column("cn14_times_as_fast", f"{OURS} is × as fast", 2)
 
 
 def table7(run: SpeedRun, command: str) -> Table:
@@ -50,7 +46,7 @@ def table7(run: SpeedRun, command: str) -> Table:
         f"{conditions_note(engine)}",
     ]
     if ours is not None and "everything" in ours.noise:
-        notes.append(f"'{COLUMNS[3].heading}' is no result in any row: {OURS}'s own times are none.")
+        notes.append(f"'{TIMES_AS_FAST.heading}' is no result in any row: {OURS}'s own times are none.")
     if papers:
         notes.append(
             "The paper's rows: Nvidia Titan X (Maxwell), TensorFlow, with transfers of memory, which are not known to "
@@ -66,7 +62,20 @@ def table7(run: SpeedRun, command: str) -> Table:
         "command": command,
     }
     title = ", ".join([f"Table 7: frames per second at {height}×{width}", *what_differs(engine)])
-    return Table("table7", title, COLUMNS, (*rows, *papers), tuple(notes), facts)
+    return Table("table7", title, _columns(run.speeds), (*rows, *papers), tuple(notes), facts)
+
+
+def _columns(speeds: Sequence[Speed]) -> tuple[Column, ...]:
+    """Give rates one decimal, and two where one of them is below one frame a second."""
+    slowest_ms = max((timed.median_ms for speed in speeds for timed in speed.timings.values()), default=0.0)
+    decimals = 2 if slowest_ms > MS_PER_S else 1
+    return (
+        *(Column(f"{way}_fps", heading, decimals) for way, heading in HEADINGS.items()),
+        TIMES_AS_FAST,
+        Column("latency_ms", "ms, everything"),
+        Column("parameters", "parameters"),
+        Column("gmacs", "multiply-adds, G"),
+    )
 
 
 def what_differs(engine: EngineInfo) -> tuple[str, ...]:
@@ -79,7 +88,7 @@ def what_differs(engine: EngineInfo) -> tuple[str, ...]:
 
 def _own_row(speed: Speed, ours: Speed | None) -> Row:
     everything = speed.timings["everything"]
-    values: dict[str, Value] = {f"{way}_fps": 1e3 / timed.median_ms for way, timed in speed.timings.items()}
+    values: dict[str, Value] = {f"{way}_fps": MS_PER_S / timed.median_ms for way, timed in speed.timings.items()}
     values["cn14_times_as_fast"] = None if ours is None else ours.times_as_fast(speed, "everything")
     values |= {"latency_ms": everything.median_ms, "parameters": speed.parameters, "gmacs": speed.macs / 1e9}
     return Row(speed.network, "here", values, "; ".join(_noise(speed)))
