@@ -136,7 +136,8 @@ class _Reference:
     @cached_property
     def own_share(self) -> float:
         """The share of pixels that keep their label when the features lie otherwise in memory, which reorders sums."""
-        reordered = copy.deepcopy(self.network).to(memory_format=torch.channels_last)
+        alike = copy.deepcopy(self.network)
+        reordered = alike.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs lack it
         return equal_share(source_labels(reordered, self.images), self.labels)
 
 
