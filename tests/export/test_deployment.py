@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from contextnet.errors import ContextNetError, ExportError
 from contextnet.export import deployment
 from contextnet.export.deployment import Target, deploy, model_of, require_target
 from contextnet.export.network_graph import network_graph
+from contextnet.models.network import Network
 from contextnet.models.storage import Weights
 from contextnet.runtime.engines.engine import EngineInfo, Images, Labels
 from contextnet.runtime.engines.opening import OpenedEngine
@@ -102,6 +104,40 @@ def test_float32_has_to_agree(weights: Weights, model: OnnxFile, tmp_path: Path,
         deploy(model, weights.build(), Target(tmp_path / "m.onnx", "onnx"), IMAGES)
     assert list(tmp_path.iterdir()) == []
     assert GivenEngine.closed == 1
+
+
+@pytest.mark.parametrize(("wrong", "is_within"), [(20, True), (21, False)])
+def test_a_network_that_rounding_changes_may_differ_twice_as_often(
+    weights: Weights,
+    model: OnnxFile,
+    tmp_path: Path,
+    given: Engines,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: int,
+    is_within: bool,
+) -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    reordered = labels.copy()
+    reordered[0, :10] = 1
+
+    def source_labels(network: Network, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        weight = next(
+            parameter for parameter in network.parameters() if parameter.dim() == 4 and parameter.shape[1] > 1
+        )
+        is_reordered = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+        return [reordered if is_reordered else labels] * len(images)
+
+    monkeypatch.setattr("test_deployment.LABELS", labels)
+    monkeypatch.setattr(deployment, "source_labels", source_labels)
+    given["a", "fp32"] = given["a", None] = GivenEngine("fp32", wrong)
+    target = Target(tmp_path / "m.onnx", "onnx")
+    if is_within:
+        (found,) = deploy(model, weights.build(), target, IMAGES).parities
+        assert found.equal_share == 0.998
+        assert found.tolerance == pytest.approx(0.998)
+    else:
+        with pytest.raises(ExportError, match=r"99\.7900% .* expected at least 99\.80%; nothing was written"):
+            deploy(model, weights.build(), target, IMAGES)
 
 
 def test_what_the_engine_chooses_itself_is_told(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contextnet.errors import ExportError
-from contextnet.export.parity import Image, Parity, compare, tolerance
+from contextnet.export.parity import Image, Parity, compare, own_tolerance, tolerance
 
 
 def differing(count: int) -> Image:
@@ -57,3 +57,10 @@ def test_the_exported_network_sees_the_images() -> None:
 )
 def test_the_coarser_of_file_and_arithmetic_decides_what_is_tolerated(stored: str, computed: str, least: float) -> None:
     assert tolerance(stored, computed) == least
+
+
+@pytest.mark.parametrize(
+    ("own_share", "least"), [(1.0, 0.9999), (0.99996, 0.9999), (0.9992, 0.9984), (0.9975, 0.995), (0.5, 0.995)]
+)
+def test_rounding_is_tolerated_as_far_as_the_network_suffers_it_itself(own_share: float, least: float) -> None:
+    assert own_tolerance(own_share) == pytest.approx(least, abs=1e-12)
