@@ -192,7 +192,7 @@ _CONTEXT = variant("cn14").to_json()["context"]
         ),
         (_changed("details", 0, "scale", to=8), "network 'cn14': branches must run from the coarsest to the finest;"),
         (_changed("context", "scale", to=1), "network 'cn14': branches must run from the coarsest to the finest;"),
-        (_changed("context", "blocks", to=[{**_BLOCK, "stride": 2}] * 7), "network 'cn14': the finest branch must put"),
+        (_changed("context", "blocks", to=[{**_BLOCK, "stride": 2}] * 7), "network 'cn14': the strides are [1024, 8]"),
         # Numbers of parts.
         (_changed("context", "blocks", to=[_BLOCK] * 65), "network 'cn14': more than 64 blocks in a branch"),
         (_changed("details", to=[]), "network 'cn14': each detail branch beside a context branch needs one fusion"),

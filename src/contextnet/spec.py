@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -216,6 +216,8 @@ def _complaints(spec: ContextNetSpec) -> list[str]:
         least, most = reprlib.repr(min(widths)), reprlib.repr(max(widths))
         found.append(f"widths {least} to {most}; 1 to {MAX_WIDTH} are possible")
     found += _stride_complaints(spec)
+    if spec.context:
+        found += _pyramid_complaints(spec.context.pyramid_bins)
     return found
 
 
@@ -243,12 +245,14 @@ def _stride_complaints(spec: ContextNetSpec) -> list[str]:
         return [f"the finest branch must put out {wanted} of the image; the strides are {strides}"]
     if (spec.context and spec.context.stride < OUTPUT_STRIDE) or max(strides) > 256:
         return [f"the strides are {strides}; the context branch's can be {OUTPUT_STRIDE} to 256"]
-    if spec.context:
-        bins = spec.context.pyramid_bins
-        if len(bins) > MAX_PYRAMID_GRIDS or any(not 1 <= b <= MAX_PYRAMID_BIN for b in bins):
-            shown = reprlib.repr(bins)
-            return [f"pyramid bins {shown}; at most {MAX_PYRAMID_GRIDS} of 1 to {MAX_PYRAMID_BIN} are possible"]
     return []
+
+
+def _pyramid_complaints(bins: Sequence[int]) -> list[str]:
+    if len(bins) <= MAX_PYRAMID_GRIDS and all(1 <= b <= MAX_PYRAMID_BIN for b in bins):
+        return []
+    shown = reprlib.repr(bins)
+    return [f"pyramid bins {shown}; at most {MAX_PYRAMID_GRIDS} of 1 to {MAX_PYRAMID_BIN} are possible"]
 
 
 @dataclass(frozen=True)

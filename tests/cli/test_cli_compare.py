@@ -26,6 +26,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test here is about how well is measured."""
     monkeypatch.setattr(side_by_side, "TURN_S", 0.01)
     monkeypatch.setattr(side_by_side, "memory_to_run_mb", lambda *_: 99)
+    monkeypatch.setattr(side_by_side, "find_noise", lambda *_: None)
     for watch in ("await_quiet", "others_share"):
         monkeypatch.setattr(noise, watch, lambda: 0.0)
 
@@ -61,6 +62,13 @@ def test_named_networks_without_data(shell: Run, tiny_weights: Path) -> None:
     assert "64x128, from an image to scores\n" in out
     assert [line.split()[0].rstrip(",") for line in out.splitlines()[2:]] == [tiny_weights.stem, "cn14-160-camvid"]
     assert "mIoU" not in out
+
+
+def test_latencies_that_are_no_result_are_told(shell: Run, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "find_noise", lambda *_: "rounds differed by 40%")
+    code, out, err = shell("benchmark", "compare", str(tiny_weights), *SMALL)
+    assert code == 0, err
+    assert out.splitlines()[-1] == "the latencies are no result: rounds differed by 40%"
 
 
 def test_a_run_gives_its_name(shell: Run, tiny_weights: Path, tmp_path: Path) -> None:

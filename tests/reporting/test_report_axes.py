@@ -62,7 +62,13 @@ def test_a_logarithmic_scale_sets_equal_ratios_equally_far() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
-    [(1, 10, (1, 2, 5, 10)), (0.03, 0.3, (0.05, 0.1, 0.2)), (3, 4, ()), (5, 5, (5,)), (90, 1100, (100, 200, 500, 1000))],
+    [
+        (1, 10, (1, 2, 5, 10)),
+        (0.03, 0.3, (0.05, 0.1, 0.2)),
+        (3, 4, ()),
+        (5, 5, (5,)),
+        (90, 1100, (100, 200, 500, 1000)),
+    ],
 )
 def test_ticks_of_a_logarithmic_axis(low: float, high: float, ticks: tuple[float, ...]) -> None:
     assert log_ticks(low, high) == ticks
