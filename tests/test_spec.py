@@ -66,6 +66,8 @@ def test_the_detail_branch_is_section_2_2() -> None:
         ("cn12", [2, 1], [16, 8], 16),
         ("cn18", [8, 1], [64, 8], 64),
         ("cn124", [4, 2, 1], [32, 16, 8], 32),
+        ("cn14-fine", [4, 1, 1], [32, 8, 4], 32),
+        ("cn12-fine", [2, 1, 1], [16, 8, 4], 16),
         ("cn14-context", [4], [32], 32),
         ("cn14-detail", [1], [8], 8),
     ],
@@ -76,6 +78,16 @@ def test_scales_and_strides(name: str, scales: list[int], strides: list[int], si
     assert [b.scale for b in branches] == scales
     assert [b.stride for b in branches] == strides
     assert spec.size_multiple == size_multiple
+    assert spec.output_stride == (4 if name.endswith("-fine") else 8)
+
+
+@pytest.mark.parametrize("width", [1, 1.5])
+def test_the_finer_output_is_that_of_the_first_layers_of_a_detail_branch(width: float) -> None:
+    spec, coarse = variant("cn12-fine", width=width), variant("cn12", width=width)
+    first, second = spec.details
+    assert (spec.context, first) == (coarse.context, coarse.details[0])
+    assert (second.scale, second.stem, second.blocks) == (1, first.stem, first.blocks[:1])
+    assert spec.fusion_widths == (*coarse.fusion_widths, second.width)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +142,7 @@ def _without(key: str) -> dict[str, Any]:
 
 _BLOCK = {"expansion": 6, "hidden": 192, "width": 32, "stride": 1}
 _DETAIL = variant("cn14").to_json()["details"][0]
+_CONTEXT = variant("cn14").to_json()["context"]
 
 
 @pytest.mark.parametrize(
@@ -171,10 +184,15 @@ _DETAIL = variant("cn14").to_json()["details"][0]
         (_changed("context", "blocks", 0, "stride", to=0), "network 'cn14': input scales must be 1, 2, 4 or 8, and"),
         (_changed("context", "blocks", 0, "stride", to=10**100), "network 'cn14': input scales must be 1, 2, 4 or 8"),
         (_changed("context", "scale", to=3), "network 'cn14': input scales must be 1, 2, 4 or 8, and"),
-        (_changed("details", 0, "scale", to=2), "network 'cn14': the finest branch must put out 1/8 of the image;"),
+        (_changed("details", 0, "scale", to=2), "network 'cn14': the finest branch must put out 1/8 or 1/4 of the"),
+        (_changed("details", 0, "blocks", to=[]), "network 'cn14': the finest branch must put out 1/8 or 1/4 of the"),
+        (
+            _changed("context", to={**_CONTEXT, "scale": 1, "blocks": [{**_BLOCK, "stride": 1}]}),
+            "network 'cn14': branches must run from the coarsest to the finest; their strides are [2, 8]",
+        ),
         (_changed("details", 0, "scale", to=8), "network 'cn14': branches must run from the coarsest to the finest;"),
         (_changed("context", "scale", to=1), "network 'cn14': branches must run from the coarsest to the finest;"),
-        (_changed("context", "blocks", to=[{**_BLOCK, "stride": 2}] * 7), "network 'cn14': the finest branch must put"),
+        (_changed("context", "blocks", to=[{**_BLOCK, "stride": 2}] * 7), "network 'cn14': the strides are [1024, 8]"),
         # Numbers of parts.
         (_changed("context", "blocks", to=[_BLOCK] * 65), "network 'cn14': more than 64 blocks in a branch"),
         (_changed("details", to=[]), "network 'cn14': each detail branch beside a context branch needs one fusion"),

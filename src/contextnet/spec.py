@@ -1,4 +1,4 @@
-"""The architecture as data: every network of the paper, and every widened or pruned one, is a ``ContextNetSpec``.
+"""The architecture as data: every network of the paper, widened, pruned or of finer output, is a ``ContextNetSpec``.
 
 What the paper leaves open, and how it is read here (``docs/architecture.md`` has the reasons):
 
@@ -6,13 +6,15 @@ What the paper leaves open, and how it is read here (``docs/architecture.md`` ha
 * the last convolution of Table 2 is 1×1: only so does cn14 have 0.85 M parameters;
 * the fusion unit upsamples by the ratio of the two branches' strides (4 for cn14) and dilates by the same number;
 * cn124 fuses its half-resolution detail branch first and its full-resolution one second, each by a unit of Table 3.
+
+Beyond the paper, cn14-fine and cn12-fine fuse a second, still shallower detail branch, whose cells are 4×4 pixels.
 """
 
 from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 OUTPUT_STRIDE = 8
-"""Scores come at one eighth of the image's height and width."""
+"""The paper's networks give scores at one eighth of the image's height and width."""
+
+FINE_STRIDE = 4
+"""Where the finest detail branch puts out one quarter of the image, the scores come there."""
 
 INPUT_SCALE = 1 / 255
 """Normalization: images of 0…255 are multiplied by this; the first batch norm absorbs any mean."""
@@ -149,7 +154,7 @@ class ContextNetSpec:
     @property
     def output_stride(self) -> int:
         """How many image pixels one score spans, each way."""
-        return OUTPUT_STRIDE
+        return self.details[-1].stride if self.details else OUTPUT_STRIDE
 
     @property
     def has_pyramid(self) -> bool:
@@ -211,6 +216,8 @@ def _complaints(spec: ContextNetSpec) -> list[str]:
         least, most = reprlib.repr(min(widths)), reprlib.repr(max(widths))
         found.append(f"widths {least} to {most}; 1 to {MAX_WIDTH} are possible")
     found += _stride_complaints(spec)
+    if spec.context:
+        found += _pyramid_complaints(spec.context.pyramid_bins)
     return found
 
 
@@ -233,14 +240,19 @@ def _stride_complaints(spec: ContextNetSpec) -> list[str]:
     strides = [b.stride for b in branches]
     if strides != sorted(strides, reverse=True) or len(set(strides)) != len(strides):
         return [f"branches must run from the coarsest to the finest; their strides are {reprlib.repr(strides)}"]
-    if (spec.details and strides[-1] != OUTPUT_STRIDE) or min(strides) < OUTPUT_STRIDE or max(strides) > 256:
-        return [f"the finest branch must put out 1/{OUTPUT_STRIDE} of the image; the strides are {strides}"]
-    if spec.context:
-        bins = spec.context.pyramid_bins
-        if len(bins) > MAX_PYRAMID_GRIDS or any(not 1 <= b <= MAX_PYRAMID_BIN for b in bins):
-            shown = reprlib.repr(bins)
-            return [f"pyramid bins {shown}; at most {MAX_PYRAMID_GRIDS} of 1 to {MAX_PYRAMID_BIN} are possible"]
+    if spec.details and strides[-1] not in {OUTPUT_STRIDE, FINE_STRIDE}:
+        wanted = f"1/{OUTPUT_STRIDE} or 1/{FINE_STRIDE}"
+        return [f"the finest branch must put out {wanted} of the image; the strides are {strides}"]
+    if (spec.context and spec.context.stride < OUTPUT_STRIDE) or max(strides) > 256:
+        return [f"the strides are {strides}; the context branch's can be {OUTPUT_STRIDE} to 256"]
     return []
+
+
+def _pyramid_complaints(bins: Sequence[int]) -> list[str]:
+    if len(bins) <= MAX_PYRAMID_GRIDS and all(1 <= b <= MAX_PYRAMID_BIN for b in bins):
+        return []
+    shown = reprlib.repr(bins)
+    return [f"pyramid bins {shown}; at most {MAX_PYRAMID_GRIDS} of 1 to {MAX_PYRAMID_BIN} are possible"]
 
 
 @dataclass(frozen=True)
@@ -291,6 +303,11 @@ def _detail_branch(scale: int, widths: _Widths) -> DetailBranchSpec:
     return DetailBranchSpec(scale, stem, tuple(SeparableSpec(w, s) for w, s in zip(rest, (2, 2, 1), strict=True)))
 
 
+def _fine_branch(widths: _Widths) -> DetailBranchSpec:
+    """The first two layers of the detail branch, which leave the image at a quarter of its size."""
+    return DetailBranchSpec(1, widths.detail[0], (SeparableSpec(widths.detail[1], 2),))
+
+
 def _two_branches(name: str, context_scale: int, widths: _Widths) -> ContextNetSpec:
     details = (_detail_branch(1, widths),)
     return ContextNetSpec(name, 19, _context_branch(context_scale, widths), details, (widths.fusion,))
@@ -301,6 +318,12 @@ def _three_branches(name: str, widths: _Widths) -> ContextNetSpec:
     return ContextNetSpec(name, 19, _context_branch(4, widths), details, (widths.fusion, widths.fusion))
 
 
+def _of_finer_output(name: str, context_scale: int, widths: _Widths) -> ContextNetSpec:
+    """Two branches, their sum fused at a quarter of the image with a second, finer detail branch, as wide as that."""
+    coarse, fine = _two_branches(name, context_scale, widths), _fine_branch(widths)
+    return replace(coarse, details=(*coarse.details, fine), fusion_widths=(*coarse.fusion_widths, fine.width))
+
+
 _VARIANTS: dict[str, tuple[Callable[[str, _Widths], ContextNetSpec], _Widths]] = {
     "cn14": (lambda name, w: _two_branches(name, 4, w), _FULL),
     "cn12": (lambda name, w: _two_branches(name, 2, w), _FULL),
@@ -308,12 +331,15 @@ _VARIANTS: dict[str, tuple[Callable[[str, _Widths], ContextNetSpec], _Widths]] =
     "cn124": (_three_branches, _FULL),
     "cn14-500": (lambda name, w: _two_branches(name, 4, w), _CN14_500),
     "cn14-160": (lambda name, w: _two_branches(name, 4, w), _CN14_160),
+    "cn14-fine": (lambda name, w: _of_finer_output(name, 4, w), _FULL),
+    "cn12-fine": (lambda name, w: _of_finer_output(name, 2, w), _FULL),
     "cn14-context": (lambda name, w: ContextNetSpec(name, 19, _context_branch(4, w), (), ()), _FULL),
     "cn14-detail": (lambda name, w: ContextNetSpec(name, 19, None, (_detail_branch(1, w),), ()), _FULL),
 }
 
 VARIANTS: tuple[str, ...] = tuple(_VARIANTS)
-"""Names of the paper's networks: three input scales, two detail branches, two small ones, each branch alone."""
+"""Names of networks: the paper's three input scales, two detail branches, two small ones; two of finer output than the
+paper's; each branch alone."""
 
 
 def variant(
@@ -325,7 +351,7 @@ def variant(
     auxiliary: bool = False,
     dropout: float = 0.1,
 ) -> ContextNetSpec:
-    """Describe one of the paper's networks, by its name in Table 4 or as one branch alone.
+    """Describe one of ``VARIANTS``: by its name in Table 4, of finer output, or as one branch alone.
 
     ``width`` multiplies every number of feature maps (2, 1.5, 1.25 for pruning), rounded to the nearest integer.
     Raises ``ContextNetError`` for an unknown name and for an auxiliary classifier or pyramid pooling without a

@@ -180,15 +180,16 @@ def test_fusion_is_table_3() -> None:
 @pytest.mark.parametrize(
     ("size_hw", "batch"), [((1, 1), 2), ((1, 5000), 1), ((97, 131), 2), ((32, 32), 1), ((64, 128), 1), ((7, 300), 1)]
 )
-def test_any_size_gives_scores_of_its_padded_eighth_and_of_every_pixel(
+def test_any_size_gives_scores_of_its_padded_cells_and_of_every_pixel(
     name: str, size_hw: tuple[int, int], batch: int
 ) -> None:
     network = _lively(_narrow(name, pyramid_pooling=name != "cn14-detail"))
-    multiple = {"cn12": 16, "cn18": 64, "cn14-detail": 8}.get(name, 32)
+    multiple = {"cn12": 16, "cn12-fine": 16, "cn18": 64, "cn14-detail": 8}.get(name, 32)
     height, width = (-(-side // multiple) * multiple for side in size_hw)
     image = _image(size_hw, batch=batch)
     with torch.no_grad():
-        assert network(image).scores.shape == (batch, 5, height // 8, width // 8)
+        stride = 4 if name.endswith("-fine") else 8
+        assert network(image).scores.shape == (batch, 5, height // stride, width // stride)
         assert network(image).auxiliary is None
         assert network.full_size_scores(image).shape == (batch, 5, *size_hw)
 
@@ -229,7 +230,7 @@ def test_the_auxiliary_classifier_works_in_training_only(name: str) -> None:
     stride = network.spec.context.stride
     output = network.train()(image)
     assert output.auxiliary.shape == (2, 5, 64 // stride, 128 // stride)
-    assert output.scores.shape == (2, 5, 8, 16)
+    assert output.scores.shape == (2, 5, 64 // network.spec.output_stride, 128 // network.spec.output_stride)
     assert network.eval()(image).auxiliary is None
     assert _network(_narrow(name)).train()(image).auxiliary is None
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextnet.reporting.axes import Scale, inner_ticks, round_ticks, tick_label
+from contextnet.reporting.axes import Scale, inner_ticks, log_ticks, round_ticks, tick_label
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,22 @@ def test_scale(scale: Scale, value: float, expected: float) -> None:
 @pytest.mark.parametrize(("value", "expected"), [(0.1 + 0.2, "0.3"), (20.0, "20"), (0.0015, "0.0015"), (1e-7, "1e-07")])
 def test_tick_labels_are_short(value: float, expected: str) -> None:
     assert tick_label(value) == expected
+
+
+def test_a_logarithmic_scale_sets_equal_ratios_equally_far() -> None:
+    scale = Scale(1, 100, 10, 210, log=True)
+    assert [scale.at(value) for value in (1, 10, 100)] == pytest.approx([10, 110, 210])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1, 10, (1, 2, 5, 10)),
+        (0.03, 0.3, (0.05, 0.1, 0.2)),
+        (3, 4, ()),
+        (5, 5, (5,)),
+        (90, 1100, (100, 200, 500, 1000)),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis(low: float, high: float, ticks: tuple[float, ...]) -> None:
+    assert log_ticks(low, high) == ticks

@@ -61,3 +61,19 @@ def test_one_network_alone_is_drawn() -> None:
     point = Point("only", "fp32", 10.0, 60.0)
     dots = ElementTree.fromstring(pareto_svg([Panel("ms", (point,))], "mIoU")).iter(f"{SVG}circle")
     assert all(float(dot.get("cx", "nan")) > 0 for dot in dots)
+
+
+def test_costs_that_span_much_are_drawn_by_their_logarithm() -> None:
+    def places(*costs: float) -> tuple[list[float], bool]:
+        points = tuple(Point(f"n{i}", "fp32", cost, 60 + i) for i, cost in enumerate(costs))
+        root = ElementTree.fromstring(pareto_svg([Panel("latency, ms", points)], "mIoU, %"))
+        is_log = any(text.text == "latency, ms, logarithmic" for text in root.iter(f"{SVG}text"))
+        return [float(dot.get("cx", "0")) for dot in root.findall(f"{SVG}g/{SVG}circle")], is_log
+
+    (first, second, third), is_log = places(1, 10, 100)
+    assert is_log
+    assert second - first == pytest.approx(third - second, abs=0.2), "equal ratios are equally far"
+    (first, second, third), is_log = places(10, 20, 70)
+    assert not is_log
+    assert third - second == pytest.approx(5 * (second - first), abs=0.5)
+    assert not places(0, 10, 100)[1], "zero has no logarithm"

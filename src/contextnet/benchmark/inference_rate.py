@@ -20,6 +20,7 @@ from contextnet.benchmark.turns import TURN_S, WARM_UP_RUNS, Progress
 from contextnet.network_spec import NetworkSpec, spec_from_json
 from contextnet.runtime.engines.cores import streaming_calls, usable_threads
 from contextnet.runtime.engines.engine import EngineInfo
+from contextnet.runtime.model_metadata import ModelMetadata
 from contextnet.runtime.onnx_file import read_onnx_file
 from contextnet.runtime.openvino_ir import read_openvino_ir
 from contextnet.runtime.segmenter import EngineChoice
@@ -143,5 +144,10 @@ def read_spec(source: Path) -> NetworkSpec:
     """Read what network a file holds. Raises ``ContextNetError`` naming one that is neither a model nor weights."""
     if source.suffix == ".safetensors":
         return spec_from_json(summarize_weights(source).spec)
-    model = read_openvino_ir(source) if source.suffix == ".xml" else read_onnx_file(source)
-    return model.metadata.spec
+    return read_metadata(source).spec
+
+
+def read_metadata(model_file: Path) -> ModelMetadata:
+    """Read what a model file says of its network. Raises ``ContextNetError`` naming one that is no model."""
+    read = read_openvino_ir if model_file.suffix == ".xml" else read_onnx_file
+    return read(model_file).metadata

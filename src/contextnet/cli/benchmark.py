@@ -10,7 +10,7 @@ from rich.table import Table
 from typer import Argument, Option
 from typer.core import TyperGroup
 
-from contextnet.cli import robustness_benchmark, stream_benchmark
+from contextnet.cli import compare_benchmark, robustness_benchmark, stream_benchmark
 from contextnet.cli.benchmark_options import DEFAULT_SIZE, Rounds, Size, tell
 from contextnet.cli.inference_table import print_rate
 from contextnet.cli.optional import require_torch
@@ -46,9 +46,9 @@ class WeightsFirst(TyperGroup):
 app = typer.Typer(
     cls=WeightsFirst,
     no_args_is_help=True,
-    subcommand_metavar="WEIGHTS | training | stream | live | steadiness | robustness [OPTIONS]",
+    subcommand_metavar="WEIGHTS | training | stream | live | steadiness | robustness | compare [OPTIONS]",
     help="Measure how fast this machine labels images with WEIGHTS, trains, streams, and keeps up with a camera; how "
-    "steady labels are, and how well a network bears worse images.",
+    "steady labels are, how well a network bears worse images, and how networks compare.",
 )
 
 
@@ -128,6 +128,7 @@ for command in (
     stream_benchmark.live,
     stream_benchmark.steadiness,
     robustness_benchmark.robustness,
+    compare_benchmark.compare,
 ):
     app.command()(command)
 

@@ -19,7 +19,6 @@ from contextnet.models.folding import fold_batch_norm
 from contextnet.models.network import Network
 from contextnet.spec import (
     INPUT_SCALE,
-    OUTPUT_STRIDE,
     BottleneckSpec,
     ContextBranchSpec,
     ContextNetSpec,
@@ -70,9 +69,10 @@ def _scores(layers: Layers, spec: ContextNetSpec, image: str) -> str:
         fine = _detail_branch(layers, f"details.{index}", detail, image)
         features = _fusion_unit(layers, f"fusions.{index}", features, fine, stride // detail.stride)
         stride = detail.stride
-    if stride == OUTPUT_STRIDE:
+    if stride == spec.output_stride:
         return layers.classifier(features, NETWORK_SCORES)
-    return upscale(layers.writer, layers.classifier(features, "classifier"), stride // OUTPUT_STRIDE, NETWORK_SCORES)
+    scores = layers.classifier(features, "classifier")
+    return upscale(layers.writer, scores, stride // spec.output_stride, NETWORK_SCORES)
 
 
 def _context_branch(layers: Layers, branch: ContextBranchSpec, image: str) -> str:

@@ -9,7 +9,7 @@ from contextnet.models.fusion import FusionUnit
 from contextnet.models.initialization import initialize
 from contextnet.models.network_output import NetworkOutput
 from contextnet.models.resize import pad_to_multiple, upscale, upscale_to
-from contextnet.spec import INPUT_SCALE, OUTPUT_STRIDE, ContextNetSpec
+from contextnet.spec import INPUT_SCALE, ContextNetSpec
 
 
 class ContextNet(nn.Module):
@@ -30,7 +30,7 @@ class ContextNet(nn.Module):
         initialize(self)
 
     def forward(self, image: Tensor) -> NetworkOutput:
-        """Score every 8×8 cell of the image (N, 3, H, W), padded to the spec's size multiple."""
+        """Score every cell of the image (N, 3, H, W), ``output_stride`` pixels wide, padded to the size multiple."""
         dtype = self.classifier.weight.dtype
         normalized = pad_to_multiple(image.to(dtype) * INPUT_SCALE, self.spec.size_multiple)
         auxiliary = None
@@ -44,7 +44,7 @@ class ContextNet(nn.Module):
                 features = fusion(features, detail(normalized))
         scores = self.classifier(self.dropout(features))
         if not self.details and self.spec.context is not None:
-            scores = upscale(scores, self.spec.context.stride // OUTPUT_STRIDE)
+            scores = upscale(scores, self.spec.context.stride // self.spec.output_stride)
         return NetworkOutput(scores, auxiliary)
 
     def full_size_scores(self, image: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from contextnet.spec import OUTPUT_STRIDE, BottleneckSpec, ContextBranchSpec, ContextNetSpec, DetailBranchSpec
+from contextnet.spec import BottleneckSpec, ContextBranchSpec, ContextNetSpec, DetailBranchSpec
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def layer_table(spec: ContextNetSpec, size_hw: tuple[int, int]) -> tuple[LayerRo
         rows += _detail_rows(detail, height, width)
     rows += _fusion_rows(spec, height, width)
     channels = spec.fusion_widths[-1] if spec.fusion_widths else _lone_width(spec)
-    stride = OUTPUT_STRIDE if spec.details or not spec.context else spec.context.stride
+    stride = spec.context.stride if spec.context and not spec.details else spec.output_stride
     shape = (height // stride, width // stride, channels)
     rows.append(LayerRow("classifier", shape, "Conv2d 1×1", None, spec.num_classes, 1, 1))
     return tuple(rows)

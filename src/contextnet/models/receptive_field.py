@@ -15,7 +15,8 @@ Interval = tuple[int, int]
 class ReceptiveField:
     """Pixels, each way, that reach one score through each branch; None for a branch that is not there.
 
-    ``pooled`` tells that pyramid pooling makes every score see the whole image, whatever the figures say.
+    ``detail`` is of the finest detail branch. ``pooled`` tells that pyramid pooling makes every score see the whole
+    image, whatever the figures say.
     """
 
     context: int | None
@@ -47,7 +48,7 @@ def _through_context(spec: ContextNetSpec, branch: ContextBranchSpec, cell: int)
         interval = _conv(interval, stride=1, dilation=factor)
         interval = _upscale(interval, factor)
     if not spec.details:
-        interval = _upscale(interval, branch.stride // 8)
+        interval = _upscale(interval, branch.stride // spec.output_stride)
     for block in reversed(branch.blocks):
         interval = _conv(interval, stride=block.stride)
     return _downscale(_conv(interval, stride=2), branch.scale)

@@ -1,4 +1,4 @@
-"""Where values lie on a chart: a linear scale, and ticks at round numbers."""
+"""Where values lie on a chart: a linear or logarithmic scale, and ticks at round numbers."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ import math
 from dataclasses import dataclass
 
 _ROUND_STEPS = (1.0, 2.0, 5.0, 10.0)
+_LOG_DIGITS = (1, 2, 5)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A linear map from values ``low`` … ``high`` to pixels ``start`` … ``end``; ``end`` may be the smaller one."""
+    """A map from values ``low`` … ``high`` to pixels ``start`` … ``end``; ``end`` may be the smaller one.
+
+    It is linear, or with ``log`` logarithmic: then all values are above 0.
+    """
 
     low: float
     high: float
     start: float
     end: float
+    log: bool = False
 
     def at(self, value: float) -> float:
         """Give the pixel of a value; the middle where the scale has no extent."""
         if self.high == self.low:
             return (self.start + self.end) / 2
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+        low, high, place = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return self.start + (place - low) / (high - low) * (self.end - self.start)
 
 
 def round_ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> tuple[float, ...]:
@@ -43,6 +49,13 @@ def round_ticks(low: float, high: float, count: int = 5, *, whole: bool = False)
 def inner_ticks(low: float, high: float, count: int = 8, *, whole: bool = False) -> tuple[float, ...]:
     """Give round ticks that lie within ``low`` … ``high``, for an axis that ends where its data end."""
     return tuple(tick for tick in round_ticks(low, high, count, whole=whole) if low <= tick <= high)
+
+
+def log_ticks(low: float, high: float) -> tuple[float, ...]:
+    """Give 1, 2 and 5 times the powers of ten that lie within ``low`` … ``high``, which are above 0."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (float(f"{digit}e{power}") for power in powers for digit in _LOG_DIGITS)
+    return tuple(step for step in steps if low <= step <= high)
 
 
 def tick_label(value: float) -> str:

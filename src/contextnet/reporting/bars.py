@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from contextnet.reporting.axes import Scale, round_ticks, tick_label
+from contextnet.reporting.axes import Scale, log_ticks, round_ticks, tick_label
 from contextnet.reporting.lettering import FOOT, LINE, text_width, wrapped, written_around, written_lines
 from contextnet.reporting.markup import Html, element, join
 from contextnet.reporting.style import series_class
@@ -25,7 +25,6 @@ _LABEL_SHARE = 0.38
 """The part of a panel's width that its rows' labels have at most."""
 _GAP = 6.0
 _MOST_TICKS = 6
-_LOG_DIGITS = (1, 2, 5)
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,9 @@ class _Ruler:
 
     scale: Scale
     ticks: tuple[float, ...]
-    log: bool
 
     def at(self, value: float) -> float:
-        return self.scale.at(math.log10(value) if self.log else value)
+        return self.scale.at(value)
 
     @property
     def is_legible(self) -> bool:
@@ -174,7 +172,7 @@ def _axis(axis: BarAxis, ruler: _Ruler, top: float, bottom: float, width: float)
         parts.append(element("line", x1=x, x2=x, y1=top, y2=bottom, class_="gridline"))
         parts.append(element("text", tick_label(tick), x=x, y=bottom + LINE, text_anchor="middle"))
     middle = (ruler.scale.start + ruler.scale.end) / 2
-    title = axis.title + (", logarithmic" if ruler.log else "")
+    title = axis.title + (", logarithmic" if ruler.scale.log else "")
     lines = wrapped(title, 2 * min(middle, width - middle))
     parts += written_lines(lines, middle, bottom + 2 * LINE + FOOT, anchor="middle", full=title)
     return join(parts), bottom + LINE + 2 * FOOT + len(lines) * LINE
@@ -189,21 +187,19 @@ def _ruler(panel: BarPanel, start: float, end: float) -> _Ruler:
     rulers = []
     for count in range(_MOST_TICKS, 0, -1):
         ticks = round_ticks(0.0, high, count)
-        rulers.append(_Ruler(Scale(0.0, ticks[-1], start, end), ticks, log=False))
+        rulers.append(_Ruler(Scale(0.0, ticks[-1], start, end), ticks))
     return next((ruler for ruler in rulers if ruler.is_legible), rulers[-1])
 
 
 def _log_ruler(low: float, high: float, start: float, end: float) -> _Ruler:
     """Begin at the round number below the smallest value, so that its bar has a length too."""
-    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    steps = [float(f"{digit}e{power}") for power in powers for digit in _LOG_DIGITS]
+    steps = log_ticks(low / 10, high * 10)
     first = max(step for step in steps if step < low)
     last = min(step for step in steps if step >= high)
-    scale = Scale(math.log10(first), math.log10(last), start, end)
-    ticks = [step for step in steps if first <= step <= last]
-    tens = [power for power in (float(f"1e{power}") for power in powers) if first <= power <= last]
-    kept = [ticks, *(tens[::every] for every in range(1, len(tens) + 1))]
-    rulers = [_Ruler(scale, tuple(some), log=True) for some in kept]
+    ticks = log_ticks(first, last)
+    tens = [tick for tick in ticks if math.log10(tick).is_integer()]
+    kept = [ticks, *(tuple(tens[::every]) for every in range(1, len(tens) + 1))]
+    rulers = [_Ruler(Scale(first, last, start, end, log=True), some) for some in kept]
     return next((ruler for ruler in rulers if ruler.is_legible), rulers[-1])
 
 

@@ -1,6 +1,7 @@
 """What accuracy costs, as one SVG file: networks over their costs, and the line of those that none beats.
 
-A panel has one cost on its horizontal axis; all share the vertical one. The file carries its own style, light or dark
+A panel has one cost on its horizontal axis, logarithmic where costs span much; all share the vertical one. The file
+carries its own style, light or dark
 as the reader's system is.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from contextnet.reporting.axes import Scale, inner_ticks, round_ticks, tick_label
+from contextnet.reporting.axes import Scale, inner_ticks, log_ticks, round_ticks, tick_label
 from contextnet.reporting.markup import Html, element, join, number
 from contextnet.reporting.style import SERIES_DARK, SERIES_LIGHT, series_class
 
@@ -18,6 +19,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 60, 300
 _LETTER, _LINE = 6.6, 13.0
 _MARGIN = 0.12
 """Room to the left and right of the points, as a share of what they span."""
+
+WIDE_SPAN = 8.0
+"""An axis is logarithmic where the largest cost is more than this many times the smallest."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,7 @@ def pareto_svg(panels: Sequence[Panel], quality_axis: str) -> str:
 
 
 def _panel(panel: Panel, series: Sequence[str], up: Scale, ticks: Sequence[float], quality_axis: str) -> Html:
-    costs = [point.cost for point in panel.points]
-    room = _MARGIN * ((max(costs) - min(costs)) or max(costs) or 1.0)
-    across = Scale(max(0.0, min(costs) - room), max(costs) + room, _LEFT, _PANEL - _RIGHT)
+    across = _across([point.cost for point in panel.points])
     parts = [_axes(panel, across, up, ticks, quality_axis), _front(panel.points, across, up)]
     places = [(across.at(point.cost), up.at(point.quality)) for point in panel.points]
     first: dict[str, tuple[float, float]] = {}
@@ -98,17 +100,28 @@ def _panel(panel: Panel, series: Sequence[str], up: Scale, ticks: Sequence[float
     return join(parts)
 
 
+def _across(costs: Sequence[float]) -> Scale:
+    low, high = min(costs), max(costs)
+    if low > 0 and high > WIDE_SPAN * low:
+        room = (high / low) ** _MARGIN
+        return Scale(low / room, high * room, _LEFT, _PANEL - _RIGHT, log=True)
+    room = _MARGIN * ((high - low) or high or 1.0)
+    return Scale(max(0.0, low - room), high + room, _LEFT, _PANEL - _RIGHT)
+
+
 def _axes(panel: Panel, across: Scale, up: Scale, ticks: Sequence[float], quality_axis: str) -> Html:
     parts = []
     for tick in ticks:
         y = up.at(tick)
         parts.append(element("line", x1=_LEFT, x2=across.end, y1=y, y2=y, class_="gridline"))
         parts.append(element("text", tick_label(tick), x=_LEFT - 8, y=y + 4, text_anchor="end"))
-    for tick in inner_ticks(across.low, across.high, 6):
+    marks = log_ticks(across.low, across.high) if across.log else inner_ticks(across.low, across.high, 6)
+    for tick in marks:
         parts.append(element("text", tick_label(tick), x=across.at(tick), y=_BOTTOM + 17, text_anchor="middle"))
     middle = (_LEFT + across.end) / 2
     parts.append(element("line", x1=_LEFT, x2=across.end, y1=_BOTTOM, y2=_BOTTOM, class_="base"))
-    parts.append(element("text", panel.axis, x=middle, y=_BOTTOM + 36, text_anchor="middle"))
+    title = panel.axis + (", logarithmic" if across.log else "")
+    parts.append(element("text", title, x=middle, y=_BOTTOM + 36, text_anchor="middle"))
     parts.append(element("text", quality_axis, x=_LEFT - 8, y=_TOP - 16, text_anchor="start"))
     return join(parts)
 

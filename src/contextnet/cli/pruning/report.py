@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from contextnet.benchmark.machine import describe_machine
 from contextnet.benchmark.side_by_side import Candidate, NetworkRow, SideBySide, measure_side_by_side
 from contextnet.cli.evaluate import require_same_classes
+from contextnet.cli.network_table import COLUMNS, TEXT_COLUMNS, network_table
 from contextnet.cli.options import emit_json
 from contextnet.cli.progress import progress_bar
 from contextnet.cli.pruning.chain import PRUNED
@@ -24,19 +24,7 @@ from contextnet.files import write_bytes, write_json, write_text
 from contextnet.models.storage import read_weights, write_weights
 from contextnet.reporting.pareto import Panel, Point, pareto_front, pareto_svg
 
-COLUMNS: dict[str, Callable[[NetworkRow], str]] = {
-    "network": lambda row: row.role,
-    "computes in": lambda row: row.precision,
-    "epochs": lambda row: str(row.epochs),
-    "parameters": lambda row: f"{row.parameters:,}",
-    "multiply-adds": lambda row: f"{row.macs / 1e9:.3g} G",
-    "latency": lambda row: f"{row.latency_ms:.{1 if row.latency_ms >= 10 else 2}f} ms",
-    "memory": lambda row: "–" if row.memory_mb is None else f"{row.memory_mb} MB",
-    "file": lambda row: f"{row.file_mb:.2f} MB",
-    "mIoU": lambda row: "–" if row.miou is None else f"{100 * row.miou:.1f} %",
-}
 UNBEATEN = "unbeaten in"
-TEXT_COLUMNS = {"network", "computes in", UNBEATEN}
 SHORT_COLUMNS = ("network", "epochs", "parameters", "latency", "file", "mIoU")
 """What fits on a terminal."""
 
@@ -94,12 +82,7 @@ class Report:
             return
         console = Console(soft_wrap=True, highlight=False, markup=False)
         columns = [name for name in SHORT_COLUMNS if name in self._columns]
-        table = Table(title="×".join(map(str, self.timing.size_hw)), box=None)
-        for name in columns:
-            table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=True)
-        for row in self.rows:
-            table.add_row(*(COLUMNS[name](row).removeprefix(PRUNED) for name in columns))
-        console.print(table)
+        console.print(network_table(self.rows, columns, "×".join(map(str, self.timing.size_hw)), PRUNED))
         if self.measured.noise:
             console.print(f"the latencies are no result: {self.measured.noise}")
         console.print(f"{self._weights_file(folder)}; more in {folder / 'report.md'}")
@@ -132,7 +115,7 @@ class Report:
 
     def _markdown(self) -> str:
         machine, size = describe_machine(), "×".join(map(str, self.timing.size_hw))
-        rule = ["---" if name in TEXT_COLUMNS else "--:" for name in self._columns]
+        rule = ["---" if name in {*TEXT_COLUMNS, UNBEATEN} else "--:" for name in self._columns]
         lines = [" | ".join(cells) for cells in (self._columns, rule, *self._cells())]
         noise = f" **The latencies are no result**: {self.measured.noise}." if self.measured.noise else ""
         scored = ""

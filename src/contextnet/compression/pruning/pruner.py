@@ -25,7 +25,7 @@ from contextnet.models.contextnet import ContextNet
 from contextnet.models.cost import count_macs
 from contextnet.models.storage import Weights
 from contextnet.network_spec import NetworkSpec, require_contextnet
-from contextnet.spec import VARIANTS, ContextNetSpec, variant
+from contextnet.spec import OUTPUT_STRIDE, VARIANTS, ContextNetSpec, variant
 
 Unit = Literal["width", "params", "macs", "latency_ms"]
 
@@ -90,9 +90,10 @@ def parse_target(text: str) -> Target:
 
 
 def width_of(spec: NetworkSpec) -> float:
-    """Give a network's width in those of the paper's of its name, or of cn14, by the maps that its classifier reads."""
+    """Give a network's width in those of the variant of its name, or of cn14, by the maps that its classifier reads."""
     name = spec.name.partition("-x")[0]
-    own = variant(name if name in VARIANTS else "cn14", spec.num_classes)
+    nearest = "cn14" if spec.output_stride == OUTPUT_STRIDE else "cn14-fine"
+    own = variant(name if name in VARIANTS else nearest, spec.num_classes)
     return channel_groups(spec)[-1].width / channel_groups(own)[-1].width
 
 
