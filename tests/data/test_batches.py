@@ -67,6 +67,7 @@ def test_generators_are_pure_and_differ_by_seed_step_and_stream() -> None:
 
 RANGES = AugmentationRanges()
 SENSED = AugmentationRanges(cast=0.3, gamma=0.3, blur=0.6, noise=8.0)
+MIXED = AugmentationRanges(noise=8.0, class_mix=0.7)
 
 
 def augmenting(seed: int, step: int) -> torch.Generator:
@@ -117,7 +118,7 @@ def test_batch_is_a_function_of_the_generator() -> None:
 SIZES = {"alike": [(12, 20)] * 7, "mixed": [(12, 20), (12, 20), (9, 31), (40, 16), (12, 20), (12, 20), (12, 20)]}
 
 
-@pytest.mark.parametrize("ranges", [RANGES, SENSED], ids=["as in the paper", "light and sensor"])
+@pytest.mark.parametrize("ranges", [RANGES, SENSED, MIXED], ids=["as in the paper", "light and sensor", "mixed"])
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("lengths", [(2, 2, 2, 1), (3, 3, 1), (1,) * 7, (7,), (5, 2)])
 def test_parts_put_together_are_the_whole_batch(

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from contextnet.data.augmentation.color import draw_color_maps, recolor
 from contextnet.data.augmentation.geometry import draw_windows, warp
+from contextnet.data.augmentation.mixing import draw_mixing
 from contextnet.data.augmentation.ranges import AugmentationRanges
 from contextnet.data.augmentation.sensor import draw_sensor, sense
 from contextnet.data.decoding import DecodedSplit
@@ -58,23 +59,28 @@ def draw_batch(
     generator: Generator,
     part: slice = slice(None),
 ) -> Batch:
-    """Warp, recolour and sense crops of the samples ``indices`` to one batch, on the generator's device.
+    """Warp, recolour, sense and mix crops of the samples ``indices`` to one batch, on the generator's device.
 
-    Only ``part`` of the batch is made and returned. What is random is drawn for the whole, so that parts drawn from
-    equal generators put together are the whole, bit for bit.
+    Only ``part`` of the batch is made and returned, from what of the rest is pasted over it. What is random is drawn
+    for the whole, so that parts drawn from equal generators put together are the whole, bit for bit.
     """
+    count, device = len(indices), generator.device
     sizes_hw = [(h, w) for h, w in (split.masks[i].shape for i in indices)]
-    windows = draw_windows(sizes_hw, crop_hw, ranges, generator)[part]
-    matrix, grey_share = (maps[part] for maps in draw_color_maps(len(indices), ranges, generator))
-    sensor = draw_sensor(len(indices), ranges, generator)[part]
-    chosen, device = indices[part], generator.device
+    windows = draw_windows(sizes_hw, crop_hw, ranges, generator)
+    colors = draw_color_maps(count, ranges, generator)
+    sensor = draw_sensor(count, ranges, generator)
+    mixing = draw_mixing(count, ranges, generator)
+    places = list(range(count))[part]
+    needed = mixing.needed(places)
+    chosen, windows, sensor = [indices[place] for place in needed], windows[needed], sensor[needed]
+    matrix, grey_share = (maps[needed] for maps in colors)
     images = torch.empty((len(chosen), 3, *crop_hw), device=device, memory_format=torch.channels_last)
     labels = torch.empty((len(chosen), *crop_hw), dtype=torch.int64, device=device)
-    for run in _runs(sizes_hw[part], device):
+    for run in _runs([sizes_hw[place] for place in needed], device):
         pixels = _stack([split.images[i].permute(1, 2, 0) for i in chosen[run]], device).permute(0, 3, 1, 2)
         warped, labels[run] = warp(pixels, _stack([split.masks[i] for i in chosen[run]], device), windows[run], crop_hw)
         images[run] = sense(recolor(warped, matrix[run], grey_share[run]), sensor[run])
-    return Batch(images, labels)
+    return Batch(*mixing.paste(images, labels, places))
 
 
 def _runs(sizes_hw: list[tuple[int, int]], device: torch.device) -> Iterator[slice]:

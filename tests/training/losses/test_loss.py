@@ -222,6 +222,34 @@ def test_hard_pixels_and_smoothing_apply_to_both_cross_entropies(auxiliary_weigh
     assert loss(NetworkOutput(scores, auxiliary), labels).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("correction", [0.5, 1.0])
+def test_correction_adds_the_weights_logarithm_to_scores_of_both_cross_entropies(correction: float) -> None:
+    weights, random = np.array([0.5, 1.0, 4.0]), np.random.default_rng(12)
+    scores, auxiliary = random.normal(size=(2, 3, 4, 8)), random.normal(size=(2, 3, 1, 2))
+    labels = random.integers(0, 3, (2, 32, 64))
+    shift = correction * np.log(weights)[:, None, None]
+    expected = numpy_cross_entropy(numpy_upscale(scores, 8) + shift, labels, weights)
+    expected += 0.4 * numpy_cross_entropy(numpy_upscale(auxiliary, 4) + shift, labels[:, 4::8, 4::8], weights)
+    loss = SegmentationLoss(0.4, torch.tensor(weights, dtype=torch.float32), correction, stride=8)
+    assert loss(NetworkOutput(torch.tensor(scores), torch.tensor(auxiliary)), torch.tensor(labels)).item() == (
+        pytest.approx(expected, rel=1e-5)
+    )
+
+
+@pytest.mark.parametrize(("correction", "decided"), [(0.0, 1), (1.0, 0)])
+def test_with_correction_scores_decide_by_what_is_more_frequent(correction: float, decided: int) -> None:
+    # 3 of 4 pixels that look alike are of class 0, but class 1 weighs 9 times as much.
+    labels = torch.tensor([[[0, 0, 0, 1]]])
+    loss = SegmentationLoss(0.0, torch.tensor([1.0, 9.0]), correction, stride=1)
+    scores = torch.zeros(1, 2, 1, 1, requires_grad=True)
+    for _ in range(400):
+        (gradient,) = torch.autograd.grad(loss(NetworkOutput(scores.expand(1, 2, 1, 4), None), labels), scores)
+        scores = (scores - gradient).detach().requires_grad_()
+    assert scores.argmax(1).item() == decided
+    share = torch.softmax(scores + correction * torch.tensor([1.0, 9.0]).log()[:, None, None], 1)[0, 1].item()
+    assert share == pytest.approx(9 / 12, abs=1e-3), "the weighted share of class 1"
+
+
 def test_label_weights_by_hand() -> None:
     labels = torch.full((2, 16, 8), 255)
     labels[0, :, :5] = 2  # 80 pixels, and the centres (4, 4) and (12, 4)
@@ -276,6 +304,7 @@ def test_loss_of_a_recipe_has_its_numbers() -> None:
     options = LossOptions(
         auxiliary_weight=0.2,
         class_weights={"b": 3.0},
+        weight_correction=0.75,
         label_smoothing=0.1,
         ohem=OhemOptions(threshold=0.6, min_kept=0.1),
         lovasz_weight=0.5,
@@ -286,7 +315,7 @@ def test_loss_of_a_recipe_has_its_numbers() -> None:
     assert loss.class_weights is not None
     assert loss.class_weights.tolist() == [1, 3, 1]
     assert replace(loss, class_weights=None) == SegmentationLoss(
-        0.2, None, 0.1, OhemOptions(threshold=0.6, min_kept=0.1), 0.5, "batch", 0.25, stride=8
+        0.2, None, 0.75, 0.1, OhemOptions(threshold=0.6, min_kept=0.1), 0.5, "batch", 0.25, stride=8
     )
 
 

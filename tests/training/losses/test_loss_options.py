@@ -45,6 +45,7 @@ def test_nothing_is_added_by_default() -> None:
         "auxiliary_weight": 0.4,
         "class_weighting": "none",
         "class_weights": None,
+        "weight_correction": 0.0,
         "label_smoothing": 0.0,
         "ohem": None,
         "lovasz_weight": 0.0,
@@ -72,6 +73,11 @@ def test_nothing_is_added_by_default() -> None:
         ),
         ({"class_weights": {"sky": 0}}, "'loss.class_weights.sky' is 0; expected greater than 0"),
         ({"class_weights": {"sky": "heavy"}}, "'loss.class_weights.sky' is 'heavy'; expected a number"),
+        ({"weight_correction": 1}, "'loss': weight_correction takes back what class weights do, and there are none"),
+        (
+            {"class_weighting": "bounded-log", "weight_correction": 3},
+            "'loss.weight_correction' is 3; expected less than or equal to 2",
+        ),
         ({"class_weights": [1, 2]}, "'loss.class_weights' is [1, 2]; expected a"),
         (
             {"class_weights": {"sky": 2}, "class_weighting": "bounded-log"},

@@ -39,8 +39,10 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
 def test_light_and_sensor_are_off_until_a_recipe_asks_for_them(tmp_path: Path) -> None:
     path = write(tmp_path, LEAST)
     assert read_recipe(path).augmentation.ranges() == AugmentationRanges()
-    overrides = [f"augmentation.{change}" for change in ("cast=0.3", "gamma=0.2", "blur=0.1", "noise=8.5", "hue=0.1")]
-    asked = AugmentationRanges(hue=0.1, cast=0.3, gamma=0.2, blur=0.1, noise=8.5)
+    overrides = [
+        f"augmentation.{change}" for change in ("cast=0.3", "gamma=0.2", "blur=0.1", "noise=8.5", "class_mix=0.4")
+    ]
+    asked = AugmentationRanges(cast=0.3, gamma=0.2, blur=0.1, noise=8.5, class_mix=0.4)
     assert read_recipe(path, overrides).augmentation.ranges() == asked
 
 

@@ -15,7 +15,8 @@ class AugmentationRanges:
     Light and sensor are off at 0. ``cast`` multiplies red and blue, each by its own gain: 0.2 means 0.8 to 1.2, drawn
     evenly in the logarithm. ``gamma`` raises the image of 0…1 to a power: 0.2 means exp(-0.2) to exp(0.2), drawn evenly
     in the logarithm. ``blur`` is the probability of a Gaussian blur. ``noise`` is the greatest standard deviation of
-    Gaussian noise, in grey levels of 255.
+    Gaussian noise, in grey levels of 255. ``class_mix`` is the probability that classes of another image of the batch
+    are pasted over an image.
     """
 
     scale: tuple[float, float] = (0.5, 2.0)
@@ -28,6 +29,7 @@ class AugmentationRanges:
     gamma: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+    class_mix: float = 0.0
 
     @property
     def has_sensor(self) -> bool:

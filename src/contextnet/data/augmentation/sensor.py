@@ -36,11 +36,12 @@ class Sensor:
     deviations: Tensor | None = None
     seeds: tuple[int, ...] = ()
 
-    def __getitem__(self, part: slice) -> Sensor:
-        """Give what is done to some of the images."""
+    def __getitem__(self, part: slice | list[int]) -> Sensor:
+        """Give what is done to some of the images: to neighbours, or to those at a list of places."""
         tensors = (self.gains, self.exponents, self.kernels, self.deviations)
         gains, exponents, kernels, deviations = (None if t is None else t[part] for t in tensors)
-        return Sensor(gains, exponents, kernels, deviations, self.seeds[part])
+        seeds = self.seeds[part] if isinstance(part, slice) else tuple(self.seeds[p] for p in part if self.seeds)
+        return Sensor(gains, exponents, kernels, deviations, seeds)
 
 
 def draw_sensor(count: int, ranges: AugmentationRanges, generator: Generator) -> Sensor:

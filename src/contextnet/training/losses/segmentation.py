@@ -32,10 +32,15 @@ class SegmentationLoss:
     the labels at their centres: at the context branch's stride of 32 a full-resolution comparison would cost more than
     the branch itself. Lovász-softmax and Dice compare the main scores there, before they are raised: Lovász-softmax
     sorts, and sorting every pixel, as it does at stride 1, takes more than ten times as long as the rest of the loss.
+
+    Class weights make a network label rare classes too often. ``weight_correction`` times the logarithm of its weight
+    is added to a class's score for the cross-entropy alone: at 1 the scores themselves decide as without weights.
+    Source: Menon et al., "Long-tail learning via logit adjustment" (2021), with weights in the place of priors.
     """
 
     auxiliary_weight: float = 0.4
     class_weights: Tensor | None = None
+    weight_correction: float = 0.0
     label_smoothing: float = 0.0
     ohem: OhemOptions | None = None
     lovasz_weight: float = 0.0
@@ -52,13 +57,13 @@ class SegmentationLoss:
         """
         height, width = labels_NHW.shape[-2:]
         weights = self.label_weights(labels_NHW) if label_weights is None else label_weights
-        full = upscale_to(output.scores.float(), (height, width), self.stride)
+        full = upscale_to(self._corrected(output.scores.float()), (height, width), self.stride)
         loss = self._cross_entropy(full, labels_NHW, weights[0])
         centres = self._at_centres(labels_NHW)
         cells_hw = centres.shape[-2:]
         if output.auxiliary is not None and self.auxiliary_weight > 0:
             factor = output.scores.shape[-1] // output.auxiliary.shape[-1]
-            raised = upscale(output.auxiliary.float(), factor)[..., : cells_hw[0], : cells_hw[1]]
+            raised = upscale(self._corrected(output.auxiliary.float()), factor)[..., : cells_hw[0], : cells_hw[1]]
             loss = loss + self.auxiliary_weight * self._cross_entropy(raised, centres, weights[1])
         cells = output.scores.float()[..., : cells_hw[0], : cells_hw[1]]
         if self.lovasz_weight > 0:
@@ -75,6 +80,12 @@ class SegmentationLoss:
     def _at_centres(self, labels_NHW: Tensor) -> Tensor:
         """Pick the labels at the centres of the scores' cells, every eighth pixel both ways where the stride is 8."""
         return labels_NHW[:, self.stride // 2 :: self.stride, self.stride // 2 :: self.stride]
+
+    def _corrected(self, scores_NCHW: Tensor) -> Tensor:
+        """Raise the scores of the classes that weigh more, by what the cross-entropy then trains them to be lower."""
+        if self.class_weights is None or self.weight_correction == 0:
+            return scores_NCHW
+        return scores_NCHW + self.weight_correction * self.class_weights.log()[:, None, None]
 
     def _cross_entropy(self, scores_NCHW: Tensor, labels_NHW: Tensor, total_weight: Tensor) -> Tensor:
         if self.ohem is None:
@@ -111,6 +122,7 @@ def build_loss(
     return SegmentationLoss(
         auxiliary_weight=options.auxiliary_weight,
         class_weights=None if class_weights is None else class_weights.to(device),
+        weight_correction=options.weight_correction,
         label_smoothing=options.label_smoothing,
         ohem=options.ohem,
         lovasz_weight=options.lovasz_weight,

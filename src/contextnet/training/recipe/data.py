@@ -49,7 +49,8 @@ class DataOptions(Options):
 class AugmentationOptions(Options):
     """Crop size (height, width) and the ranges of random changes; see ``AugmentationRanges``.
 
-    Those of light and sensor, from ``cast`` on, are none of the paper's (section 3.1) and off by default.
+    Those of light and sensor, from ``cast`` on, and ``class_mix`` are none of the paper's (section 3.1) and off by
+    default.
     """
 
     crop_hw: SizePair
@@ -63,6 +64,7 @@ class AugmentationOptions(Options):
     gamma: Share = 0.0
     blur: Share = 0.0
     noise: Annotated[float, Field(ge=0, le=255)] = 0.0
+    class_mix: Share = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentationOptions:

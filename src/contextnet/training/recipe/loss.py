@@ -32,13 +32,15 @@ class LossOptions(Options):
 
     ``class_weighting`` evens out rare classes: ``bounded-log`` weights class k by 1 / ln(1.02 + its share of pixels),
     as ENet does, ``median-frequency`` by the median frequency over its own (Eigen and Fergus). ``class_weights`` says
-    the weights by class name instead; a class not named weighs 1. ``lovasz_weight`` and ``dice_weight`` add losses of
-    whole regions, Lovász-softmax over each image or over the batch.
+    the weights by class name instead; a class not named weighs 1. ``weight_correction`` takes back what weights do to
+    the decision, not to what is learned: wholly at 1. ``lovasz_weight`` and ``dice_weight`` add losses of whole
+    regions, Lovász-softmax over each image or over the batch.
     """
 
     auxiliary_weight: Annotated[float, Field(ge=0)] = 0.4
     class_weighting: Literal["none", "bounded-log", "median-frequency"] = "none"
     class_weights: dict[str, Positive] | None = None
+    weight_correction: Annotated[float, Field(ge=0, le=2)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ohem: OhemOptions | None = None
     lovasz_weight: Annotated[float, Field(ge=0)] = 0.0
@@ -53,4 +55,6 @@ class LossOptions(Options):
                 f"class_weights and class_weighting '{self.class_weighting}' both weight the classes; "
                 "keep one, with class_weighting none beside class_weights"
             )
+        if self.weight_correction and self.class_weights is None and self.class_weighting == "none":
+            raise ValueError("weight_correction takes back what class weights do, and there are none; leave it out")
         return self
