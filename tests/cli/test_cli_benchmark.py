@@ -102,13 +102,14 @@ def test_words_that_begin_with_no_command_are_a_network(
 def test_help_shows_every_command(shell: Run, words: list[str]) -> None:
     _, out, err = shell("benchmark", *words)
     text = " ".join((out + err).split())
-    assert "benchmark [OPTIONS] WEIGHTS | training | stream | live | steadiness | robustness [OPTIONS]" in text
+    assert "benchmark [OPTIONS] WEIGHTS | training | stream | live | steadiness | robustness | compare " in text
     assert "inference Time a network" in text
     assert "training Time a recipe's training step" in text
     assert "stream Time a video becoming a labelled video" in text
     assert "live Play a video as a camera" in text
     assert "steadiness Compare the ways of --smooth" in text
     assert "robustness Score a network under blur" in text
+    assert "compare Time networks in turns" in text
 
 
 def test_training_stays_a_command_of_its_own(shell: Run) -> None:

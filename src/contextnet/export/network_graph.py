@@ -6,6 +6,8 @@ normalization in the first convolutions. A baseline is traced instead.
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 import numpy as np
 import onnx
 from onnx import helper
@@ -61,12 +63,15 @@ def as_model(graph: onnx.GraphProto) -> onnx.ModelProto:
 
 def _scores(layers: Layers, spec: ContextNetSpec, image: str) -> str:
     """Branches, fusion, classifier (Figure 1)."""
+    # Branches of one scale read the same planes.
+    at_scale = cache(partial(downscale, layers.writer, image))
     if spec.context is None:
-        return layers.classifier(_detail_branch(layers, "details.0", spec.details[0], image), NETWORK_SCORES)
-    features = _context_branch(layers, spec.context, image)
+        (lone,) = spec.details
+        return layers.classifier(_detail_branch(layers, "details.0", lone, at_scale(lone.scale)), NETWORK_SCORES)
+    features = _context_branch(layers, spec.context, at_scale(spec.context.scale))
     stride = spec.context.stride
     for index, detail in enumerate(spec.details):
-        fine = _detail_branch(layers, f"details.{index}", detail, image)
+        fine = _detail_branch(layers, f"details.{index}", detail, at_scale(detail.scale))
         features = _fusion_unit(layers, f"fusions.{index}", features, fine, stride // detail.stride)
         stride = detail.stride
     if stride == spec.output_stride:
@@ -75,10 +80,9 @@ def _scores(layers: Layers, spec: ContextNetSpec, image: str) -> str:
     return upscale(layers.writer, scores, stride // spec.output_stride, NETWORK_SCORES)
 
 
-def _context_branch(layers: Layers, branch: ContextBranchSpec, image: str) -> str:
+def _context_branch(layers: Layers, branch: ContextBranchSpec, planes: str) -> str:
     """Table 2."""
-    small = downscale(layers.writer, image, branch.scale)
-    features = layers.conv_unit(small, "context.stem", stride=2, input_scale=INPUT_SCALE)
+    features = layers.conv_unit(planes, "context.stem", stride=2, input_scale=INPUT_SCALE)
     width = branch.stem
     for index, block in enumerate(branch.blocks):
         features = _bottleneck(layers, f"context.blocks.{index}", features, width, block)
@@ -97,10 +101,9 @@ def _bottleneck(layers: Layers, name: str, features: str, width_in: int, block: 
     return layers.add(features, out, name) if block.adds_input(width_in) else out
 
 
-def _detail_branch(layers: Layers, name: str, branch: DetailBranchSpec, image: str) -> str:
+def _detail_branch(layers: Layers, name: str, branch: DetailBranchSpec, planes: str) -> str:
     """Section 2.2, spatial detail."""
-    features = downscale(layers.writer, image, branch.scale)
-    features = layers.conv_unit(features, f"{name}.stem", stride=2, input_scale=INPUT_SCALE)
+    features = layers.conv_unit(planes, f"{name}.stem", stride=2, input_scale=INPUT_SCALE)
     for index, block in enumerate(branch.blocks):
         unit = f"{name}.blocks.{index}"
         features = layers.conv_unit(
