@@ -29,6 +29,7 @@ from contextnet.models.baselines.grid_average import GridAverage, SpreadGrid
 from contextnet.models.baselines.icnet import Downscale
 from contextnet.models.baselines.unpooling import ChoosingPool, Unpool
 from contextnet.models.baselines.upscaling import Upscale
+from contextnet.models.depthwise import DepthwiseConv2d
 from contextnet.spec import INPUT_SCALE
 
 
@@ -279,6 +280,7 @@ def _same(writer: GraphWriter, module: Any, arguments: Sequence[Any], name: str)
 
 _LAYERS: dict[type[nn.Module], _Write] = {
     nn.Conv2d: _convolution,
+    DepthwiseConv2d: _convolution,
     nn.ConvTranspose2d: _convolution,
     nn.BatchNorm2d: _batch_norm,
     nn.ReLU: lambda writer, module, arguments, name: writer.node("Relu", [arguments[0]], name),
@@ -299,7 +301,7 @@ _LAYERS: dict[type[nn.Module], _Write] = {
 
 _READERS_OF_PIXELS = frozenset(
     {
-        *(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, AveragePool),
+        *(nn.Conv2d, DepthwiseConv2d, nn.ConvTranspose2d, nn.BatchNorm2d, AveragePool),
         *(nn.MaxPool2d, Downscale, nn.Dropout, nn.Dropout2d, nn.Identity),
     }
 )

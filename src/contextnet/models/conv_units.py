@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 from torch import nn
 
+from contextnet.models.depthwise import DepthwiseConv2d
+
 Activation: TypeAlias = Callable[[int], nn.Module]
 """Makes a nonlinearity for a number of feature maps."""
 
@@ -48,9 +50,13 @@ def conv_unit(
     """
     kernel_hw = (kernel, kernel) if isinstance(kernel, int) else kernel
     dilation_hw = (dilation if kernel_hw[0] > 1 else 1, dilation if kernel_hw[1] > 1 else 1)
-    padding_hw = (dilation_hw[0] * ((kernel_hw[0] - 1) // 2), dilation_hw[1] * ((kernel_hw[1] - 1) // 2))
-    groups = width_in if depthwise else 1
-    conv = nn.Conv2d(width_in, width_out, kernel_hw, stride, padding_hw, dilation_hw, groups, bias=False)
+    conv: nn.Module
+    if depthwise:
+        assert width_in == width_out, "each feature map has one kernel"
+        conv = DepthwiseConv2d(width_in, kernel_hw, stride, dilation_hw)
+    else:
+        padding_hw = (dilation_hw[0] * ((kernel_hw[0] - 1) // 2), dilation_hw[1] * ((kernel_hw[1] - 1) // 2))
+        conv = nn.Conv2d(width_in, width_out, kernel_hw, stride, padding_hw, dilation_hw, bias=False)
     return _with_norm(conv, width_out, activation, eps)
 
 

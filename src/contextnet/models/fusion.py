@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from contextnet.models.conv_units import conv_unit, relu6
-from contextnet.models.dilated_depthwise import dilated_depthwise
 from contextnet.models.resize import upscale
 
 
@@ -26,6 +25,6 @@ class FusionUnit(nn.Module):
 
     def forward(self, context: Tensor, detail: Tensor) -> Tensor:
         """Fuse (N, C1, H / factor, W / factor) and (N, C2, H, W) into (N, width, H, W)."""
-        smoothed = dilated_depthwise(self.smooth, upscale(context, self.factor))
+        smoothed = self.smooth(upscale(context, self.factor))
         fused: Tensor = self.act(self.context(smoothed) + self.detail(detail))
         return fused

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from contextnet.models.baselines.pooled_downsampler import PooledDownsampler
 from contextnet.models.conv_units import conv_unit, prelu
-from contextnet.models.dilated_depthwise import dilated_depthwise
 
 _EPS = 1e-3
 _FIRST_DILATIONS = (2, 2, 2)
@@ -59,8 +58,7 @@ class AsymmetricBottleneck(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, width, H, W) to the same shape."""
         reduced = self.reduce(self.before(features))
-        far = dilated_depthwise(self.far, reduced)
-        out: Tensor = self.expand(self.between(self.near(reduced) + far))
+        out: Tensor = self.expand(self.between(self.near(reduced) + self.far(reduced)))
         return out + features
 
 

@@ -16,7 +16,6 @@ from contextnet.models.baselines.pyramid_pooling import StackedPyramid
 from contextnet.models.baselines.upscaling import Upscale
 from contextnet.models.blocks import Bottleneck
 from contextnet.models.conv_units import conv_unit, relu
-from contextnet.models.dilated_depthwise import dilated_depthwise
 from contextnet.spec import BottleneckSpec
 
 _EXPANSION = 6
@@ -38,7 +37,7 @@ class FeatureFusion(nn.Module):
 
     def forward(self, shallow: Tensor, deep: Tensor) -> Tensor:
         """Fuse (N, C1, H, W) and (N, C2, H / 4, W / 4) into (N, width, H, W)."""
-        smoothed = dilated_depthwise(self.smooth, self.enlarge(deep))
+        smoothed = self.smooth(self.enlarge(deep))
         fused: Tensor = self.act(self.deep(smoothed) + self.shallow(shallow))
         return fused
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from contextnet.labels import LabelSet
 from contextnet.models.network_output import NetworkOutput
-from contextnet.models.resize import upscale, upscale_to
 from contextnet.training.losses.class_weights import PixelCounts, class_weights_of
 from contextnet.training.losses.cross_entropy import cross_entropy, hard_cross_entropy, pixel_weights
+from contextnet.training.losses.enlarging import enlarge
 from contextnet.training.losses.regions import Extent, lovasz_softmax, soft_dice
 from contextnet.training.recipe.loss import LossOptions, OhemOptions
 
@@ -57,13 +57,13 @@ class SegmentationLoss:
         """
         height, width = labels_NHW.shape[-2:]
         weights = self.label_weights(labels_NHW) if label_weights is None else label_weights
-        full = upscale_to(self._corrected(output.scores.float()), (height, width), self.stride)
+        full = enlarge(self._corrected(output.scores.float()), self.stride)[..., :height, :width]
         loss = self._cross_entropy(full, labels_NHW, weights[0])
         centres = self._at_centres(labels_NHW)
         cells_hw = centres.shape[-2:]
         if output.auxiliary is not None and self.auxiliary_weight > 0:
             factor = output.scores.shape[-1] // output.auxiliary.shape[-1]
-            raised = upscale(self._corrected(output.auxiliary.float()), factor)[..., : cells_hw[0], : cells_hw[1]]
+            raised = enlarge(self._corrected(output.auxiliary.float()), factor)[..., : cells_hw[0], : cells_hw[1]]
             loss = loss + self.auxiliary_weight * self._cross_entropy(raised, centres, weights[1])
         cells = output.scores.float()[..., : cells_hw[0], : cells_hw[1]]
         if self.lovasz_weight > 0:

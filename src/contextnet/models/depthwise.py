@@ -1,0 +1,93 @@
+"""Depth-wise convolutions that a CPU trains well: two of oneDNN's gradients of them are slow, one of those also wrong.
+
+Tensors are float (N, C, H, W). What is said of oneDNN was found in PyTorch 2.13.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+_HALF_PRECISIONS = (torch.bfloat16, torch.float16)
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """A depth-wise convolution, strided or dilated, centred on its pixel; a CPU computes its gradients another way.
+
+    With a stride, oneDNN's gradient of the input in bfloat16 takes ten times as long as in float32: it is computed in
+    float32. With a dilation, its gradient of the weights in bfloat16 reads memory that nothing wrote, so that it is now
+    and then 1e30, and in float32 takes ten times as long as without one: there the rows and columns that the dilation
+    brings together are convolved as images of their own, without dilation.
+    """
+
+    def __init__(self, width: int, kernel_hw: tuple[int, int], stride: int, dilation_hw: tuple[int, int]) -> None:
+        assert stride == 1 or dilation_hw == (1, 1), "strided or dilated"
+        self._centre_hw = ((kernel_hw[0] - 1) // 2, (kernel_hw[1] - 1) // 2)
+        padding_hw = (dilation_hw[0] * self._centre_hw[0], dilation_hw[1] * self._centre_hw[1])
+        super().__init__(width, width, kernel_hw, stride, padding_hw, dilation_hw, groups=width, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H', W'), as ``nn.Conv2d`` does."""
+        is_folded = self.bias is not None
+        if is_folded or features.device.type != "cpu" or not torch.is_grad_enabled():
+            return super().forward(features)
+        if max(self.dilation) > 1:
+            return self._forward_undilated(features)
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else features.dtype
+        if max(self.stride) > 1 and dtype in _HALF_PRECISIONS:
+            strided = _StridedDepthwise.apply(features.to(dtype), self.weight.to(dtype), self.stride, self.padding)  # type: ignore[no-untyped-call]
+            return cast(Tensor, strided)
+        return super().forward(features)
+
+    def _forward_undilated(self, features: Tensor) -> Tensor:
+        height, width = features.shape[-2:]
+        padded = F.pad(features, (0, -width % self.dilation[1], 0, -height % self.dilation[0]))
+        images = _split(padded, *self.dilation)
+        result = F.conv2d(images, self.weight, padding=self._centre_hw, groups=self.groups)
+        return _merge(result, *self.dilation)[..., :height, :width]
+
+
+class _StridedDepthwise(torch.autograd.Function):
+    """A strided depth-wise convolution in half precision, the gradient of whose input is computed in float32."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+    ) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(features, weight, None, stride, padding, groups=weight.shape[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, weight = ctx.saved_tensors
+        arguments = (ctx.stride, ctx.padding, (1, 1), weight.shape[0])
+        of_features = of_weight = None
+        if ctx.needs_input_grad[0]:
+            exact = conv2d_input(features.shape, weight.float(), gradient.float(), *arguments)  # type: ignore[no-untyped-call]
+            of_features = exact.to(features.dtype)
+        if ctx.needs_input_grad[1]:
+            of_weight = conv2d_weight(features, weight.shape, gradient, *arguments)  # type: ignore[no-untyped-call]
+        return of_features, of_weight, None, None
+
+
+def _split(features: Tensor, rows: int, columns: int) -> Tensor:
+    """Take apart what lies ``rows`` and ``columns`` apart: (N, C, H, W) to (N·rows·columns, C, H/rows, W/columns)."""
+    count, channels, height, width = features.shape
+    cells = features.permute(0, 2, 3, 1).reshape(count, height // rows, rows, width // columns, columns, channels)
+    apart = cells.permute(0, 2, 4, 1, 3, 5).reshape(-1, height // rows, width // columns, channels)
+    return apart.permute(0, 3, 1, 2)
+
+
+def _merge(images: Tensor, rows: int, columns: int) -> Tensor:
+    """Undo ``_split``."""
+    _, channels, height, width = images.shape
+    apart = images.permute(0, 2, 3, 1).reshape(-1, rows, columns, height, width, channels)
+    cells = apart.permute(0, 3, 1, 4, 2, 5).reshape(-1, height * rows, width * columns, channels)
+    return cells.permute(0, 3, 1, 2)
