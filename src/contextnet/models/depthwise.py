@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 _HALF_PRECISIONS = (torch.bfloat16, torch.float16)
 
@@ -67,14 +66,25 @@ class _StridedDepthwise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, weight = ctx.saved_tensors
-        arguments = (ctx.stride, ctx.padding, (1, 1), weight.shape[0])
         of_features = of_weight = None
         if ctx.needs_input_grad[0]:
-            exact = conv2d_input(features.shape, weight.float(), gradient.float(), *arguments)  # type: ignore[no-untyped-call]
+            unread = torch.empty_like(features, dtype=torch.float32)
+            exact = _gradients(ctx, gradient.float(), unread, weight.float(), of_features=True)[0]
             of_features = exact.to(features.dtype)
         if ctx.needs_input_grad[1]:
-            of_weight = conv2d_weight(features, weight.shape, gradient, *arguments)  # type: ignore[no-untyped-call]
+            of_weight = _gradients(ctx, gradient, features, weight, of_features=False)[1]
         return of_features, of_weight, None, None
+
+
+def _gradients(
+    ctx: Any, gradient: Tensor, features: Tensor, weight: Tensor, *, of_features: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ask PyTorch for the gradient of the features or of the weights; the values of the other are not read."""
+    mask = [of_features, not of_features, False]
+    gradients = torch.ops.aten.convolution_backward(
+        gradient, features, weight, None, ctx.stride, ctx.padding, (1, 1), False, (0, 0), weight.shape[0], mask
+    )
+    return cast(tuple[Tensor, Tensor, Tensor], gradients)
 
 
 def _split(features: Tensor, rows: int, columns: int) -> Tensor:

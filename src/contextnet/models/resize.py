@@ -23,15 +23,10 @@ def downscale(image_NCHW: Tensor, factor: int) -> Tensor:
 
 def upscale(features_NCHW: Tensor, factor: int) -> Tensor:
     """Enlarge height and width by ``factor``."""
-    return stretch(features_NCHW, factor, factor)
-
-
-def stretch(features_NCHW: Tensor, rows: int, columns: int) -> Tensor:
-    """Enlarge the height by the factor ``rows``, the width by the factor ``columns``."""
-    if rows == columns == 1:
+    if factor == 1:
         return features_NCHW
     height, width = features_NCHW.shape[-2:]
-    return F.interpolate(features_NCHW, (height * rows, width * columns), mode="bilinear", align_corners=False)
+    return F.interpolate(features_NCHW, (height * factor, width * factor), mode="bilinear", align_corners=False)
 
 
 def pad_to_multiple(image_NCHW: Tensor, multiple: int) -> Tensor:

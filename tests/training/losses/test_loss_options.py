@@ -51,6 +51,7 @@ def test_nothing_is_added_by_default() -> None:
         "lovasz_weight": 0.0,
         "lovasz_extent": "image",
         "dice_weight": 0.0,
+        "pixel_stride": 1,
         "distillation": None,
     }
 

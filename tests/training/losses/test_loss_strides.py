@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -128,3 +130,25 @@ def test_a_recipes_loss_is_of_its_networks_stride() -> None:
     device = torch.device("cpu")
     for stride in (1, 4, 8):
         assert build_loss(LossOptions(), LABELS, none, device, stride) == SegmentationLoss(stride=stride)
+
+
+@pytest.mark.parametrize("stride", [8, 4, 1])
+@pytest.mark.parametrize("pixel_stride", [2, 4])
+def test_a_pixel_stride_sees_one_grid_of_pixels_and_every_grid_at_times(stride: int, pixel_stride: int) -> None:
+    output, labels = case(stride, None)
+    full = raised(output.scores, stride, SIZE_HW)
+    grids = {}
+    for y, x in itertools.product(range(pixel_stride), repeat=2):
+        seen = labels[:, y::pixel_stride, x::pixel_stride]
+        losses = F.cross_entropy(full[:, :, y::pixel_stride, x::pixel_stride], seen, ignore_index=255, reduction="sum")
+        grids[y, x] = losses.item() / ((labels != 255).sum().item() / pixel_stride**2)
+    loss, found = SegmentationLoss(pixel_stride=pixel_stride, stride=stride), set()
+    torch.manual_seed(0)
+    for _ in range(16 * pixel_stride**2):
+        value = loss(output, labels).item()
+        nearest = min(grids, key=lambda grid: abs(grids[grid] - value))
+        assert value == pytest.approx(grids[nearest], rel=1e-5)
+        found.add(nearest)
+    assert found == set(grids)
+    # All grids together have seen each pixel once.
+    assert sum(grids.values()) / len(grids) == pytest.approx(SegmentationLoss(stride=stride)(output, labels).item())
