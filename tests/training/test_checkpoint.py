@@ -55,7 +55,7 @@ def state_of(parts: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in parts.state_dict().items()}
 
 
-@pytest.mark.parametrize("kind", ["rmsprop", "adamw", "sgd"])
+@pytest.mark.parametrize("kind", ["rmsprop", "adamw", "sgd", "muon"])
 @pytest.mark.parametrize("averages", [False, True])
 def test_loaded_parts_go_on_bit_by_bit(tmp_path: Path, kind: str, averages: bool) -> None:
     path = tmp_path / "state.safetensors"

@@ -1,4 +1,4 @@
-"""The optimizers: TensorFlow's RMSprop as the paper used it, AdamW and SGD, with ℓ2 where the paper has it."""
+"""The optimizers that a recipe can name, over groups of parameters with weight decay where the paper has ℓ2."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from contextnet.training.recipe.optimizer import AdamWOptions, OptimizerOptions, RMSpropOptions
+from contextnet.training.muon import Muon, muon_groups
+from contextnet.training.recipe.optimizer import AdamWOptions, MuonOptions, OptimizerOptions, RMSpropOptions
 
 
 class TensorFlowRMSprop(Optimizer):
@@ -83,6 +84,8 @@ def build_optimizer(network: nn.Module, options: OptimizerOptions) -> Optimizer:
     """Build the optimizer that a recipe names, over all parameters of ``network``."""
     groups = decay_groups(network, options.weight_decay)
     rate = options.learning_rate
+    if isinstance(options, MuonOptions):
+        return Muon(muon_groups(network, groups), rate, momentum=options.momentum, betas=options.betas)
     if isinstance(options, RMSpropOptions):
         return TensorFlowRMSprop(
             groups, rate, discount=options.discount, momentum=options.momentum, epsilon=options.epsilon

@@ -39,7 +39,17 @@ class SGDOptions(Options):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0001
 
 
-OptimizerOptions = RMSpropOptions | AdamWOptions | SGDOptions
+class MuonOptions(Options):
+    """Orthogonal momentum for the kernels of hidden dense convolutions, AdamW for what else there is."""
+
+    kind: Literal["muon"]
+    learning_rate: Positive = 0.003
+    momentum: Decay = 0.95
+    betas: SharePair = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+
+
+OptimizerOptions = RMSpropOptions | AdamWOptions | SGDOptions | MuonOptions
 
 
 class ScheduleOptions(Options):

@@ -1,0 +1,111 @@
+"""Muon: momentum made orthogonal for the kernels of dense convolutions, AdamW for all other parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+_EPSILON = 1e-8
+_RMS_OF_ADAMW = 0.2
+
+
+class Muon(Optimizer):
+    """Steps of equal strength in all directions that a kernel's momentum has, its singular vectors.
+
+    momentum ← lerp(gradient, momentum); update ← orthogonal factor of lerp(gradient, momentum), the kernel read as a
+    matrix (C_out, C_in · h · w), times 0.2 · √max(rows, columns), which is how long AdamW's steps are; weight ←
+    (1 - rate · decay) · weight - rate · update. A group that is not ``orthogonal`` follows AdamW. Sources: Jordan et
+    al., "Muon: An optimizer for hidden layers in neural networks" (2024), with its Newton-Schulz iteration; Liu et al.,
+    "Muon is scalable for LLM training" (2025), for the length of steps and the decay.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[dict[str, Any]],
+        lr: float,
+        *,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": 0.0, "orthogonal": False}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient; ``closure`` is not supported."""
+        assert closure is None
+        for group in self.param_groups:
+            weights = [p for p in group["params"] if p.grad is not None]
+            if not weights:
+                continue
+            updates = self._orthogonal(weights, group) if group["orthogonal"] else self._adam(weights, group)
+            if group["weight_decay"]:
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(weights, updates, alpha=-group["lr"])
+
+    def _orthogonal(self, weights: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        gradients = [p.grad for p in weights if p.grad is not None]
+        momenta = [self._slot(p, "momentum") for p in weights]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        return [_as_orthogonal(update) for update in ahead]
+
+    def _adam(self, weights: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        gradients = [p.grad for p in weights if p.grad is not None]
+        means, squares = ([self._slot(p, name) for p in weights] for name in ("mean", "square"))
+        counts = [self._count(p) for p in weights]
+        of_mean, of_square = group["betas"]
+        torch._foreach_lerp_(means, gradients, 1 - of_mean)
+        torch._foreach_mul_(squares, of_square)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - of_square)
+        updates = []
+        for mean, square, count in zip(means, squares, counts, strict=True):
+            root = (square / (1 - of_square**count)).sqrt_().add_(_EPSILON)
+            updates.append(mean / (1 - of_mean**count) / root)
+        return updates
+
+    def _slot(self, parameter: Tensor, name: str) -> Tensor:
+        state = self.state[parameter]
+        if name not in state:
+            state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        slot: Tensor = state[name]
+        return slot
+
+    def _count(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        state["step"] = state.get("step", torch.zeros((), device=parameter.device)) + 1
+        count: Tensor = state["step"]
+        return count
+
+
+def muon_groups(network: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Split groups of parameters further: kernels of dense convolutions without a bias, hidden ones, are orthogonal."""
+    hidden = {id(m.weight) for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == 1 and m.bias is None}
+    split = []
+    for group in groups:
+        for orthogonal in (True, False):
+            chosen = [p for p in group["params"] if (id(p) in hidden) == orthogonal]
+            split.append({**group, "params": chosen, "orthogonal": orthogonal})
+    return [group for group in split if group["params"]]
+
+
+def _as_orthogonal(update: Tensor) -> Tensor:
+    """Give the orthogonal factor of a kernel, its singular values between 0.7 and 1.2, as long as AdamW's steps are."""
+    matrix: Tensor = update.flatten(1)
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    factor: Tensor = matrix.T if is_tall else matrix
+    factor = factor / factor.norm().clamp(min=_EPSILON)
+    of_one, of_three, of_five = _COEFFICIENTS
+    for _ in range(_ITERATIONS):
+        square = factor @ factor.T
+        factor = of_one * factor + (of_three * square + of_five * square @ square) @ factor
+    factor = factor.T if is_tall else factor
+    length = _RMS_OF_ADAMW * math.sqrt(max(matrix.shape))
+    return factor.reshape(update.shape) * length
