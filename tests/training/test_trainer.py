@@ -74,6 +74,21 @@ def test_loss_falls_and_the_run_folder_tells_of_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_a_tuned_decision_is_in_the_weights_and_not_in_the_training(tmp_path: Path, ema_decay: float | None) -> None:
+    plain, tuned = tmp_path / "plain", tmp_path / "tuned"
+    for root, wanted in ((plain, False), (tuned, True)):
+        run(tiny_recipe(epochs=8, validate_every=4, ema_decay=ema_decay, tune_decision=wanted), root)
+    assert equal_bits(state_of(plain), state_of(tuned))
+    before, after = (read_weights(root / "last.safetensors") for root in (plain, tuned))
+    moved = [name for name, value in before.tensors.items() if not torch.equal(value, after.tensors[name])]
+    assert moved == ["classifier.bias"]
+    on_training = [evaluate(NetworkPredictor(w.build(), CPU), Blocks(4)).scores.miou for w in (before, after)]
+    assert on_training[1] > on_training[0]
+    score = evaluate(NetworkPredictor(after.build(), CPU), VALIDATION).scores.miou
+    assert log_of(tuned, "validation")[-1]["miou"] == pytest.approx(score)
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_best_weights_rebuild_the_network_and_its_score(tmp_path: Path, ema_decay: float | None) -> None:
     result = run(tiny_recipe(epochs=3, ema_decay=ema_decay), tmp_path)
     weights = read_weights(tmp_path / "best.safetensors")

@@ -24,6 +24,7 @@ from contextnet.models.network_output import NetworkOutput
 from contextnet.network_spec import NetworkSpec
 from contextnet.training.averaging import start_average
 from contextnet.training.checkpoint import Checkpoints, Progress, load_state
+from contextnet.training.decision import classifier_bias
 from contextnet.training.losses.segmentation import SegmentationLoss, build_loss
 from contextnet.training.losses.teacher import Teacher, load_teacher
 from contextnet.training.messages import value_of_first
@@ -74,8 +75,8 @@ def start_run(recipe: Recipe, split: DecodedSplit, device: torch.device, ranks: 
     """Build network, optimizer and loss of a recipe, seeded, before the first step.
 
     An epoch leaves out the last samples where they do not fill a batch. Raises ``TrainingError`` when the batches are
-    too small for batch norm or cannot be shared out evenly, when the warm-up is longer than the run, and when the
-    network is to be compiled without a compiler.
+    too small for batch norm or cannot be shared out evenly, when the warm-up is longer than the run, when the network
+    is to be compiled without a compiler, and when a decision is to be tuned that has no bias.
     """
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network.spec(split.labels.num_classes))
@@ -90,6 +91,8 @@ def start_run(recipe: Recipe, split: DecodedSplit, device: torch.device, ranks: 
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = max(1, len(split) // recipe.batch_size)
     _refuse_long_warmup(recipe, steps, len(split))
+    if recipe.tune_decision:
+        classifier_bias(network)
     return TrainingRun(
         recipe=recipe,
         network=network,

@@ -14,6 +14,7 @@ from contextnet.models.network import build_network
 from contextnet.models.predictor import NetworkPredictor
 from contextnet.models.storage import Weights, load_strictly, write_weights
 from contextnet.stop_signals import Stopped, StopRequest
+from contextnet.training.decision import tune_decision
 from contextnet.training.logbook import Logbook
 from contextnet.training.run import TrainingRun
 from contextnet.training.run_folder import RunFolder
@@ -33,12 +34,16 @@ def validate(
 ) -> None:
     """Score the weights, the averaged ones if there are any, and keep them as last and, if they are, as best.
 
+    Where the recipe says so, the decision between classes is tuned on the training split first.
+
     The images are shared out among the processes; every one gets the scores, and the first writes. Raises ``Stopped``
     between two images when a process is asked to stop.
     """
     tensors = run.averaged if run.averaged is not None else run.network.state_dict()
     network = build_network(run.network.spec)
     load_strictly(network, tensors, "averaged weights")
+    if run.recipe.tune_decision:
+        tune_decision(network, split, run.device, run.ranks)
     predictor = NetworkPredictor(network, run.device)
 
     def heed(done: int, total: int) -> None:
