@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from contextnet.errors import DamagedError, RunError, TrainingError, WeightsErro
 from contextnet.models.storage import read_tensors, write_tensors
 from contextnet.training.averaging import start_average
 from contextnet.training.checkpoint import FORMAT, Progress, load_state, save_state
+from contextnet.training.muon import Muon, muon_groups
 from contextnet.training.optimizer import TensorFlowRMSprop
 
 PROGRESS = Progress(
@@ -39,9 +41,13 @@ def network(seed: int, width: int = 4) -> nn.Module:
 
 
 def optimizer_of(kind: str, parts: nn.Module) -> Optimizer:
-    if kind == "rmsprop":
-        return TensorFlowRMSprop(parts.parameters(), 0.01)
-    return AdamW(parts.parameters(), 0.01) if kind == "adamw" else SGD(parts.parameters(), 0.01, momentum=0.9)
+    makers: dict[str, Callable[[], Optimizer]] = {
+        "rmsprop": lambda: TensorFlowRMSprop(parts.parameters(), 0.01),
+        "adamw": lambda: AdamW(parts.parameters(), 0.01),
+        "sgd": lambda: SGD(parts.parameters(), 0.01, momentum=0.9),
+        "muon": lambda: Muon(muon_groups(parts, [{"params": list(parts.parameters())}]), 0.01),
+    }
+    return makers[kind]()
 
 
 def step(parts: nn.Module, optimizer: Optimizer, seed: int) -> None:

@@ -12,7 +12,7 @@ from contextnet.data.decoding import DecodedSplit
 from contextnet.errors import TrainingError
 from contextnet.labels import LabelClass, LabelSet
 from contextnet.models.network import build_network
-from contextnet.network_spec import BaselineSpec
+from contextnet.network_spec import BASELINES, BaselineSpec
 from contextnet.spec import variant
 from contextnet.training.decision import class_offsets, classifier_bias, tune_decision
 
@@ -53,11 +53,27 @@ def test_a_decision_that_cannot_gain_stays() -> None:
     assert class_offsets(5.0 * torch.eye(3)[labels], labels).tolist() == [0.0, 0.0, 0.0]
 
 
+def test_of_offsets_that_are_as_good_the_nearest_is_taken() -> None:
+    # A fifth of class 0 is scored 0.45 lower than class 2; all else is so clear that any offset from 0.5 on will do.
+    labels = torch.cat([torch.zeros(100), torch.ones(100), torch.full((100,), 2)]).long()
+    scores = 9.0 * torch.eye(3)[labels]
+    scores[:20] = torch.tensor([0.0, -9.0, 0.45])
+    assert class_offsets(scores, labels).tolist() == pytest.approx([0.5, 0.0, 0.0])
+
+
+def test_offsets_stay_within_reach() -> None:
+    labels = torch.cat([torch.zeros(100), torch.ones(100)]).long()
+    scores = torch.tensor([[7.0, 0.0]]).repeat(200, 1) + torch.linspace(0, 0.5, 200)[:, None] * torch.tensor(
+        [-1.0, 1.0]
+    )
+    assert class_offsets(scores, labels).abs().max() <= 2
+
+
 def test_a_class_that_is_not_labelled_neither_counts_nor_is_decided_for() -> None:
     scores, labels = streets(0)
     kept = labels != 2
     offsets = class_offsets(scores[kept], labels[kept])
-    assert offsets[2] <= 0
+    assert offsets[2] == 0
     assert miou(scores[kept] + offsets, labels[kept]) >= miou(scores[kept], labels[kept])
 
 
@@ -88,6 +104,24 @@ def test_the_bias_alone_moves_and_training_images_score_higher(count: int, size_
     assert score() > before
 
 
-def test_a_classifier_without_a_bias_is_refused() -> None:
-    with pytest.raises(TrainingError, match=r"'tune_decision' shifts the bias .* 'dabnet' has none"):
-        classifier_bias(build_network(BaselineSpec("dabnet", 3)))
+def test_a_run_that_is_to_stop_does_not_tune() -> None:
+    network = build_network(variant("cn14", 3))
+    start = network.classifier.bias.detach().clone()
+    asked = iter([False, False, True])
+    tune_decision(network, split_of(9, (32, 32)), torch.device("cpu"), is_stopping=lambda: next(asked))
+    assert torch.equal(network.classifier.bias, start)
+
+
+@pytest.mark.parametrize("name", sorted(set(BASELINES) - {"dabnet", "deeplab-v2"}))
+def test_the_compared_networks_have_a_bias_too(name: str) -> None:
+    with torch.device("meta"):
+        network = build_network(BaselineSpec(name, 5))
+    assert classifier_bias(network).shape == (5,)
+
+
+@pytest.mark.parametrize("name", ["dabnet", "deeplab-v2"])
+def test_a_classifier_without_one_bias_is_refused(name: str) -> None:
+    with torch.device("meta"):
+        network = build_network(BaselineSpec(name, 3))
+    with pytest.raises(TrainingError, match=rf"'tune_decision' shifts the bias .* '{name}' has no such bias"):
+        classifier_bias(network)

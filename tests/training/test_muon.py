@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from contextnet.models.contextnet import ContextNet
+from contextnet.models.network import build_network
+from contextnet.network_spec import BaselineSpec
 from contextnet.spec import variant
 from contextnet.training.muon import Muon, muon_groups
 from contextnet.training.optimizer import build_optimizer, decay_groups
@@ -72,6 +74,22 @@ def test_hidden_dense_kernels_alone_are_orthogonal() -> None:
     assert {"context.stem.conv.weight", "fusions.0.detail.conv.weight"} <= set(seen[True, 0.02])
     assert set(seen[False, 0.02]) == {"classifier.weight"}
     assert {"fusions.0.smooth.conv.weight", "classifier.bias"} <= set(seen[False, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "made"),
+    [("dabnet", "body.classifier.weight", "body.stem.0.conv.weight"), ("icnet", "body.classifier.weight", None)],
+)
+def test_the_classifiers_of_the_compared_networks_are_not(name: str, left: str, made: str | None) -> None:
+    network = build_network(BaselineSpec(name, 3))
+    names = {id(p): name for name, p in network.named_parameters()}
+    groups = muon_groups(network, [{"params": list(network.parameters())}])
+    chosen = {names[id(p)] for group in groups if group["orthogonal"] for p in group["params"]}
+    assert left in names.values()
+    assert left not in chosen
+    assert not any("auxiliary" in name for name in chosen)
+    assert made is None or made in chosen
+    assert len(chosen) > 20
 
 
 def test_a_parameter_without_a_gradient_stays() -> None:

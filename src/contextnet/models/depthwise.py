@@ -18,14 +18,17 @@ _HALF_PRECISIONS = (torch.bfloat16, torch.float16)
 class DepthwiseConv2d(nn.Conv2d):
     """A depth-wise convolution, strided or dilated, centred on its pixel; a CPU computes its gradients another way.
 
-    With a stride, oneDNN's gradient of the input in bfloat16 takes ten times as long as in float32: it is computed in
-    float32. With a dilation, its gradient of the weights in bfloat16 reads memory that nothing wrote, so that it is now
-    and then 1e30, and in float32 takes ten times as long as without one: there the rows and columns that the dilation
-    brings together are convolved as images of their own, without dilation.
+    What a dilated one gives where gradients are computed is stored with the channels innermost.
+
+    With a stride, oneDNN's gradient of the input in half precision takes ten times as long as in float32: it is
+    computed in float32. With a dilation, its gradient of the weights in bfloat16 reads memory that nothing wrote, so
+    that it is now and then 1e30, and in float32 takes ten times as long as without one: there the rows and columns that
+    the dilation brings together are convolved as images of their own, without dilation.
     """
 
     def __init__(self, width: int, kernel_hw: tuple[int, int], stride: int, dilation_hw: tuple[int, int]) -> None:
         assert stride == 1 or dilation_hw == (1, 1), "strided or dilated"
+        assert all(side % 2 == 1 for side in kernel_hw) or dilation_hw == (1, 1), "a dilated kernel has a centre"
         self._centre_hw = ((kernel_hw[0] - 1) // 2, (kernel_hw[1] - 1) // 2)
         padding_hw = (dilation_hw[0] * self._centre_hw[0], dilation_hw[1] * self._centre_hw[1])
         super().__init__(width, width, kernel_hw, stride, padding_hw, dilation_hw, groups=width, bias=False)
@@ -45,7 +48,8 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def _forward_undilated(self, features: Tensor) -> Tensor:
         height, width = features.shape[-2:]
-        padded = F.pad(features, (0, -width % self.dilation[1], 0, -height % self.dilation[0]))
+        below, right = -height % self.dilation[0], -width % self.dilation[1]
+        padded = F.pad(features, (0, right, 0, below)) if below or right else features
         images = _split(padded, *self.dilation)
         result = F.conv2d(images, self.weight, padding=self._centre_hw, groups=self.groups)
         return _merge(result, *self.dilation)[..., :height, :width]

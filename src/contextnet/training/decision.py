@@ -7,6 +7,7 @@ as much as a frequent one, and gains where a pixel that is a pole with a probabi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from contextnet.data.decoding import DecodedSplit
 from contextnet.errors import TrainingError
 from contextnet.labels import IGNORE_INDEX
 from contextnet.models.network import Network
-from contextnet.training.messages import gather
+from contextnet.training.messages import value_of_first
 from contextnet.training.ranks import ALONE, Ranks
 
 IMAGES = 96
@@ -25,22 +26,33 @@ MAX_ROUNDS = 10
 LEAST_GAIN = 1e-4
 
 
-def tune_decision(network: Network, split: DecodedSplit, device: torch.device, ranks: Ranks = ALONE) -> None:
+def tune_decision(
+    network: Network,
+    split: DecodedSplit,
+    device: torch.device,
+    ranks: Ranks = ALONE,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> None:
     """Add the offsets chosen on images spread evenly over ``split`` to the bias of the network's classifier.
 
-    Every process of a distributed run takes those of the first. Raises ``TrainingError`` where there is no such bias.
+    The first process of a distributed run chooses for all. Once ``is_stopping`` it leaves the bias as it is. Raises
+    ``TrainingError`` where the classifier has no bias.
     """
     bias = classifier_bias(network)
-    offsets = class_offsets(*_sample(network.eval().to(device), split, device))
-    bias.data += gather(offsets.cpu(), ranks)[0].to(bias)
+    offsets = torch.zeros(len(bias))
+    if ranks.is_first:
+        sample = _sample(network.eval().to(device), split, device, is_stopping)
+        offsets = offsets if sample is None else class_offsets(*sample).cpu()
+    bias.data += value_of_first(offsets, ranks).to(bias)
 
 
 def classifier_bias(network: Network) -> nn.Parameter:
-    """Give the bias of the network's classifier; raises ``TrainingError`` where it has none."""
-    bias = getattr(getattr(network, "classifier", None), "bias", None)
+    """Give the bias of the network's classifier; raises ``TrainingError`` where it has none, or several."""
+    body = getattr(network, "body", network)
+    bias = getattr(getattr(body, "classifier", None), "bias", None)
     if not isinstance(bias, nn.Parameter):
         raise TrainingError(
-            f"'tune_decision' shifts the bias of the classifier, and that of '{network.spec.name}' has none; "
+            f"'tune_decision' shifts the bias of the classifier, and '{network.spec.name}' has no such bias; "
             "leave it out"
         )
     return bias
@@ -49,40 +61,44 @@ def classifier_bias(network: Network) -> nn.Parameter:
 def class_offsets(scores: Tensor, labels: Tensor) -> Tensor:
     """Choose what is added to each class's scores, float (classes,), so that mIoU is highest, one class after another.
 
-    ``scores`` is float (pixels, classes), ``labels`` int64 (pixels,), without void. Each class in turn takes the best
-    of the offsets around its own, until none changes.
+    ``scores`` is float (pixels, classes), ``labels`` int64 (pixels,), without void. Each class that is labelled takes
+    in its turn the best offset between ± ``REACH``, until none changes; the others keep 0.
     """
+    labelled = torch.bincount(labels, minlength=scores.shape[1]) > 0
     offsets = torch.zeros(scores.shape[1], device=scores.device)
     for _ in range(MAX_ROUNDS):
         before = offsets.clone()
-        for index in range(len(offsets)):
-            offsets[index] += _best_shift(scores + offsets, labels, index)
+        for index in labelled.nonzero().flatten().tolist():
+            offsets[index] = _best_offset(scores, labels, offsets, index)
         if torch.equal(offsets, before):
             break
     return offsets
 
 
-def _best_shift(scores: Tensor, labels: Tensor, index: int) -> float:
-    """Find the shift of one class's scores that makes mIoU highest: none, unless it gains something.
+def _best_offset(scores: Tensor, labels: Tensor, offsets: Tensor, index: int) -> float:
+    """Find the offset of one class that makes mIoU highest: its own, unless another gains something.
 
-    Every shift's confusion matrix comes from one count of pixels by their label, the class that is highest but for this
-    one, and the least shift by which this one is higher.
+    Every offset's confusion matrix comes from one count of pixels by their label, the class that is highest but for
+    this one, and the least offset from which on this one is higher.
     """
     classes = scores.shape[1]
-    others = scores.clone()
+    others = scores + offsets
     others[:, index] = -math.inf
     highest, rival = others.max(dim=1)
     steps = round(REACH / RESOLUTION)
-    shifts = torch.arange(-steps, steps + 1, device=scores.device) * RESOLUTION
-    won_from = torch.bucketize(highest - scores[:, index], shifts)
-    counts = torch.bincount((won_from * classes + labels) * classes + rival, minlength=(len(shifts) + 1) * classes**2)
-    counts = counts.reshape(len(shifts) + 1, classes, classes)
+    candidates = torch.arange(-steps, steps + 1, device=scores.device) * RESOLUTION
+    won_from = torch.bucketize(highest - scores[:, index], candidates)
+    shape = (len(candidates) + 1, classes, classes)
+    counts = torch.bincount((won_from * classes + labels) * classes + rival, minlength=math.prod(shape)).reshape(shape)
     won = counts.cumsum(0)[:-1]
     confusion = counts.sum(0) - won
     confusion[:, :, index] += won.sum(2)
     mious = _miou(confusion.double())
-    best = int(mious.argmax())
-    return float(shifts[best]) if mious[best] > mious[steps] + LEAST_GAIN else 0.0
+    distances = (candidates - offsets[index]).abs()
+    if mious.max() <= mious[distances.argmin()] + LEAST_GAIN:
+        return float(offsets[index])
+    as_good = mious >= mious.max() - LEAST_GAIN
+    return float(candidates[distances.where(as_good, math.inf).argmin()])
 
 
 def _miou(confusion: Tensor) -> Tensor:
@@ -94,13 +110,20 @@ def _miou(confusion: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _sample(network: Network, split: DecodedSplit, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Score pixels of a grid on some images: float32 (pixels, classes) and their labels, int64 (pixels,)."""
+def _sample(
+    network: Network, split: DecodedSplit, device: torch.device, is_stopping: Callable[[], bool]
+) -> tuple[Tensor, Tensor] | None:
+    """Score pixels of a grid on some images: float32 (pixels, classes) and their labels, int64 (pixels,).
+
+    None once ``is_stopping``.
+    """
     count = min(IMAGES, len(split))
     scores, labels = [], []
     for place in range(count):
+        if is_stopping():
+            return None
         image, mask = (pixels[place * len(split) // count].to(device) for pixels in (split.images, split.masks))
-        step = max(1, math.isqrt(mask.numel() // PIXELS_PER_IMAGE))
+        step = math.ceil(math.sqrt(mask.numel() / PIXELS_PER_IMAGE))
         of_pixels = network.full_size_scores(image[None])[0, :, ::step, ::step].float()
         seen = mask[::step, ::step] != IGNORE_INDEX
         scores.append(of_pixels[:, seen].T)

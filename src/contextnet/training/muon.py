@@ -14,16 +14,18 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _EPSILON = 1e-8
 _RMS_OF_ADAMW = 0.2
+_CLASSIFYING = {"classifier", "auxiliary"}
+"""What every network calls its last layers."""
 
 
 class Muon(Optimizer):
     """Steps of equal strength in all directions that a kernel's momentum has, its singular vectors.
 
-    momentum ← lerp(gradient, momentum); update ← orthogonal factor of lerp(gradient, momentum), the kernel read as a
-    matrix (C_out, C_in · h · w), times 0.2 · √max(rows, columns), which is how long AdamW's steps are; weight ←
-    (1 - rate · decay) · weight - rate · update. A group that is not ``orthogonal`` follows AdamW. Sources: Jordan et
-    al., "Muon: An optimizer for hidden layers in neural networks" (2024), with its Newton-Schulz iteration; Liu et al.,
-    "Muon is scalable for LLM training" (2025), for the length of steps and the decay.
+    With μ for ``momentum``: mean ← μ · mean + (1 - μ) · gradient; update ← orthogonal factor of μ · mean + (1 - μ) ·
+    gradient, the kernel read as a matrix (C_out, C_in · h · w), times 0.2 · √max(rows, columns), which is how long
+    AdamW's steps are; weight ← (1 - rate · decay) · weight - rate · update. A group that is not ``orthogonal`` follows
+    AdamW. Sources: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024), with its
+    Newton-Schulz iteration; Liu et al., "Muon is scalable for LLM training" (2025), for the length of steps and decay.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Muon(Optimizer):
     def _adam(self, weights: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         gradients = [p.grad for p in weights if p.grad is not None]
         means, squares = ([self._slot(p, name) for p in weights] for name in ("mean", "square"))
-        counts = [self._count(p) for p in weights]
+        counts = [self._count(p) for p in weights]  # of this step too
         of_mean, of_square = group["betas"]
         torch._foreach_lerp_(means, gradients, 1 - of_mean)
         torch._foreach_mul_(squares, of_square)
@@ -78,16 +80,19 @@ class Muon(Optimizer):
         slot: Tensor = state[name]
         return slot
 
-    def _count(self, parameter: Tensor) -> Tensor:
+    def _count(self, parameter: Tensor) -> int:
         state = self.state[parameter]
-        state["step"] = state.get("step", torch.zeros((), device=parameter.device)) + 1
-        count: Tensor = state["step"]
-        return count
+        state["step"] = state.get("step", torch.zeros(())) + 1
+        return int(state["step"])
 
 
 def muon_groups(network: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Split groups of parameters further: kernels of dense convolutions without a bias, hidden ones, are orthogonal."""
-    hidden = {id(m.weight) for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == 1 and m.bias is None}
+    """Split groups of parameters further: all kernels of dense convolutions but the classifiers' are orthogonal."""
+    hidden = {
+        id(module.weight)
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and module.groups == 1 and not _CLASSIFYING & set(name.split("."))
+    }
     split = []
     for group in groups:
         for orthogonal in (True, False):
@@ -97,7 +102,7 @@ def muon_groups(network: nn.Module, groups: list[dict[str, Any]]) -> list[dict[s
 
 
 def _as_orthogonal(update: Tensor) -> Tensor:
-    """Give the orthogonal factor of a kernel, its singular values between 0.7 and 1.2, as long as AdamW's steps are."""
+    """Give nearly the orthogonal factor of a kernel, but for directions a thousand times as weak as the strongest."""
     matrix: Tensor = update.flatten(1)
     is_tall = matrix.shape[0] > matrix.shape[1]
     factor: Tensor = matrix.T if is_tall else matrix

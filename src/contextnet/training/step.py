@@ -34,7 +34,7 @@ def take_step(run: TrainingRun, batch: Batch, step: int) -> float | None:
     buffers = list(run.network.buffers())
     before = torch._foreach_add(buffers, 0)
     run.optimizer.zero_grad(set_to_none=True)
-    local_loss = _accumulate(run, batch)
+    local_loss = _accumulate(run, batch, step)
     average_gradients(run.network, run.ranks)
     average_statistics(run.network, run.ranks)
     run.scaler.unscale_(run.optimizer)
@@ -67,7 +67,7 @@ def _schedule(recipe: Recipe) -> Schedule:
     return schedules[recipe.schedule.kind]
 
 
-def _accumulate(run: TrainingRun, batch: Batch) -> Tensor:
+def _accumulate(run: TrainingRun, batch: Batch, step: int) -> Tensor:
     """Add up the gradient over the parts of this process's batch; give their mean loss, without a gradient.
 
     The cross-entropy divides by the labelled pixels of the whole batch, of all parts and processes, so that however
@@ -81,7 +81,7 @@ def _accumulate(run: TrainingRun, batch: Batch) -> Tensor:
         counts = average_over_ranks(total, run.ranks)
     losses = []
     for part in parts:
-        loss = _loss(run, part, counts) / len(parts)
+        loss = _loss(run, part, counts, step) / len(parts)
         run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     return torch.stack(losses).sum()
@@ -92,7 +92,7 @@ def _split(batch: Batch, count: int) -> list[Batch]:
     return [Batch(images, labels) for images, labels in pieces]
 
 
-def _loss(run: TrainingRun, batch: Batch, label_weights: Tensor | None) -> Tensor:
+def _loss(run: TrainingRun, batch: Batch, label_weights: Tensor | None, step: int) -> Tensor:
     execution = run.recipe.execution
     layout = torch.channels_last if execution.channels_last else torch.contiguous_format
     images = batch.images.contiguous(memory_format=layout)
@@ -100,7 +100,7 @@ def _loss(run: TrainingRun, batch: Batch, label_weights: Tensor | None) -> Tenso
     with torch.autocast(run.device.type, precision, enabled=precision != torch.float32):
         output = run.forward(images)
         taught = run.teacher.loss(images, output.scores, run.network.spec.output_stride) if run.teacher else None
-    loss = run.loss(output, batch.labels, label_weights)
+    loss = run.loss(output, batch.labels, label_weights, step)
     return loss if taught is None else loss + taught
 
 

@@ -43,7 +43,7 @@ def validate(
     network = build_network(run.network.spec)
     load_strictly(network, tensors, "averaged weights")
     if run.recipe.tune_decision:
-        tune_decision(network, split, run.device, run.ranks)
+        tune_decision(network, split, run.device, run.ranks, lambda: request.signal_number is not None)
     predictor = NetworkPredictor(network, run.device)
 
     def heed(done: int, total: int) -> None:

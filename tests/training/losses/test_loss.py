@@ -267,6 +267,7 @@ SHARED = pytest.mark.parametrize(
         {"class_weights": torch.tensor([0.5, 2.0, 1.0])},
         {"label_smoothing": 0.2, "class_weights": torch.tensor([0.5, 2.0, 1.0])},
         {"lovasz_weight": 0.7},
+        {"pixel_stride": 2},
     ],
     ids=lambda changes: " and ".join(changes) or "default",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from contextnet.models.network_output import NetworkOutput
 from contextnet.training.losses.regions import lovasz_softmax, soft_dice
 from contextnet.training.losses.segmentation import SegmentationLoss, build_loss
-from contextnet.training.recipe.loss import LossOptions
+from contextnet.training.recipe.loss import LossOptions, OhemOptions
 from training_data import LABELS
 
 SIZE_HW = (37, 53)
@@ -143,12 +144,34 @@ def test_a_pixel_stride_sees_one_grid_of_pixels_and_every_grid_at_times(stride: 
         losses = F.cross_entropy(full[:, :, y::pixel_stride, x::pixel_stride], seen, ignore_index=255, reduction="sum")
         grids[y, x] = losses.item() / ((labels != 255).sum().item() / pixel_stride**2)
     loss, found = SegmentationLoss(pixel_stride=pixel_stride, stride=stride), set()
-    torch.manual_seed(0)
-    for _ in range(16 * pixel_stride**2):
-        value = loss(output, labels).item()
+    for step in range(5, 5 + pixel_stride**2):
+        value = loss(output, labels, None, step).item()
         nearest = min(grids, key=lambda grid: abs(grids[grid] - value))
         assert value == pytest.approx(grids[nearest], rel=1e-5)
         found.add(nearest)
     assert found == set(grids)
     # All grids together have seen each pixel once.
     assert sum(grids.values()) / len(grids) == pytest.approx(SegmentationLoss(stride=stride)(output, labels).item())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"class_weights": torch.tensor([0.5, 2.0, 1.0])}, {"ohem": OhemOptions()}], ids=str
+)
+def test_a_pixel_stride_leaves_what_is_added_to_the_main_cross_entropy_alone(changes: dict[str, Any]) -> None:
+    output, labels = case(8, 32)
+    for name, value in {"auxiliary_weight": 0.4, "lovasz_weight": 0.5, "dice_weight": 0.5}.items():
+        none = {"auxiliary_weight": 0.0}
+        added = [
+            SegmentationLoss(**changes, **(none | {name: value}), pixel_stride=stride, stride=8)(output, labels)
+            - SegmentationLoss(**changes, **none, pixel_stride=stride, stride=8)(output, labels)
+            for stride in (1, 2)
+        ]
+        assert added[0].item() == pytest.approx(added[1].item(), rel=1e-4), name
+
+
+def test_the_recipe_reaches_the_pixel_stride() -> None:
+    def none() -> np.ndarray:
+        raise AssertionError
+
+    built = build_loss(LossOptions(pixel_stride=2), LABELS, none, torch.device("cpu"), 8)
+    assert built == SegmentationLoss(pixel_stride=2, stride=8)

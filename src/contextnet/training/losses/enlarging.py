@@ -14,9 +14,10 @@ from contextnet.models.resize import upscale
 def enlarge(scores_NCHW: Tensor, factor: int, stride: int = 1, start_yx: tuple[int, int] = (0, 0)) -> Tensor:
     """Enlarge float32 scores by ``factor`` as ``models.resize.upscale`` does, and keep some rows and columns.
 
-    Every ``stride``-th is kept, a divisor of ``factor``, from those of ``start_yx``, below ``stride``, on. On a CPU the
-    two sides are enlarged one after the other, width before height, and rows that are not kept are not computed: even
-    with all of them the way there and back takes a third of the time, which otherwise is a quarter of a training step.
+    Every ``stride``-th is kept, from those of ``start_yx``, below ``stride``, on. On a CPU, where ``factor`` is a
+    multiple of twice the ``stride``, width and height are enlarged one after the other, and what is not kept is not
+    computed: even with all of it the way there and back takes a third of the time, which otherwise is a quarter of a
+    training step. Elsewhere all is computed, and some of it kept.
     """
     y, x = start_yx
     if scores_NCHW.device.type != "cpu" or factor % (2 * stride) != 0:

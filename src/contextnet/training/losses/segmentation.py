@@ -33,9 +33,8 @@ class SegmentationLoss:
     the branch itself. Lovász-softmax and Dice compare the main scores there, before they are raised: Lovász-softmax
     sorts, and sorting every pixel, as it does at stride 1, takes more than ten times as long as the rest of the loss.
 
-    With a ``pixel_stride`` of 2 or 4 the main cross-entropy sees every second or fourth row and column, from others on
-    in each step: neighbouring pixels say nearly the same, and the scores of fewer have to be raised. PyTorch's global
-    generator draws which.
+    With a ``pixel_stride`` of 2 or 4 the main cross-entropy sees every second or fourth row and column, and the steps
+    take turns at which is the first: neighbouring pixels say nearly the same, and fewer scores have to be raised.
 
     Class weights make a network label rare classes too often. ``weight_correction`` times the logarithm of its weight
     is added to a class's score for the cross-entropy alone: at 1 the scores themselves decide as without weights.
@@ -54,14 +53,16 @@ class SegmentationLoss:
     _: KW_ONLY
     stride: int
 
-    def __call__(self, output: NetworkOutput, labels_NHW: Tensor, label_weights: Tensor | None = None) -> Tensor:
-        """Give the scalar loss of a batch; labels are int64 (N, H, W) with 255 for void.
+    def __call__(
+        self, output: NetworkOutput, labels_NHW: Tensor, label_weights: Tensor | None = None, step: int = 0
+    ) -> Tensor:
+        """Give the scalar loss of a batch in a step; labels are int64 (N, H, W) with 255 for void.
 
         ``label_weights`` is the average of ``self.label_weights`` over all ranks, or parts of an accumulated batch;
         None stands for the batch's own.
         """
         weights = self.label_weights(labels_NHW) if label_weights is None else label_weights
-        y, x = torch.randint(self.pixel_stride, (2,)).tolist() if self.pixel_stride > 1 else (0, 0)
+        y, x = divmod(step % self.pixel_stride**2, self.pixel_stride)
         seen = labels_NHW[:, y :: self.pixel_stride, x :: self.pixel_stride]
         raised = enlarge(self._corrected(output.scores.float()), self.stride, self.pixel_stride, (y, x))
         raised = raised[..., : seen.shape[-2], : seen.shape[-1]]

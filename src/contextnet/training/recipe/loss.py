@@ -34,8 +34,8 @@ class LossOptions(Options):
     as ENet does, ``median-frequency`` by the median frequency over its own (Eigen and Fergus). ``class_weights`` says
     the weights by class name instead; a class not named weighs 1. ``weight_correction`` takes back what weights do to
     the decision, not to what is learned: wholly at 1. ``lovasz_weight`` and ``dice_weight`` add losses of whole
-    regions, Lovász-softmax over each image or over the batch. ``pixel_stride`` takes the cross-entropy at every second
-    or fourth row and column, from others on in each step, which saves a part of a step's time.
+    regions, Lovász-softmax over each image or over the batch. ``pixel_stride`` takes the main cross-entropy at every
+    second or fourth row and column, the first of which the steps take turns at, to save a part of a step's time.
     """
 
     auxiliary_weight: Annotated[float, Field(ge=0)] = 0.4

@@ -40,7 +40,7 @@ class SGDOptions(Options):
 
 
 class MuonOptions(Options):
-    """Orthogonal momentum for the kernels of hidden dense convolutions, AdamW for what else there is."""
+    """Orthogonal momentum for kernels of dense convolutions but the classifiers', AdamW for what else there is."""
 
     kind: Literal["muon"]
     learning_rate: Positive = 0.003
