@@ -25,6 +25,13 @@ pytestmark = [
 PATIENCE_S = 30.0
 
 
+def await_file(path: Path) -> None:
+    """Wait until another output of the stream, which writes at its own pace, has begun its file."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def frames_in(path: Path) -> int:
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
@@ -110,6 +117,7 @@ def test_what_is_blocked_is_left_when_nobody_can_interrupt(
         try:
             assert process.stdout is not None
             process.stdout.readline()
+            await_file(film)
             if number is None:
                 process.stdout.close()  # whoever reads the lines has gone, which is a fault
             else:
