@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import AdamW
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -18,7 +18,7 @@ _CLASSIFYING = {"classifier", "auxiliary"}
 """What every network calls its last layers."""
 
 
-class Muon(Optimizer):
+class Muon(AdamW):
     """Steps of equal strength in all directions that a kernel's momentum has, its singular vectors.
 
     With μ for ``momentum``: mean ← μ · mean + (1 - μ) · gradient; update ← orthogonal factor of μ · mean + (1 - μ) ·
@@ -36,54 +36,35 @@ class Muon(Optimizer):
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": 0.0, "orthogonal": False}
-        super().__init__(params, defaults)
+        super().__init__(params, lr, betas=betas)
+        for group in self.param_groups:
+            group["momentum"] = momentum
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient; ``closure`` is not supported."""
         assert closure is None
-        for group in self.param_groups:
-            weights = [p for p in group["params"] if p.grad is not None]
-            if not weights:
+        orthogonal = [group for group in self.param_groups if group["orthogonal"]]
+        gradients = {p: p.grad for group in orthogonal for p in group["params"] if p.grad is not None}
+        for group in orthogonal:
+            self._step_orthogonally(group)
+        # AdamW passes over what has no gradient.
+        for parameter in gradients:
+            parameter.grad = None
+        super().step()
+        for parameter, gradient in gradients.items():
+            parameter.grad = gradient
+
+    def _step_orthogonally(self, group: dict[str, Any]) -> None:
+        for weight in group["params"]:
+            if weight.grad is None:
                 continue
-            updates = self._orthogonal(weights, group) if group["orthogonal"] else self._adam(weights, group)
-            if group["weight_decay"]:
-                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(weights, updates, alpha=-group["lr"])
-
-    def _orthogonal(self, weights: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
-        gradients = [p.grad for p in weights if p.grad is not None]
-        momenta = [self._slot(p, "momentum") for p in weights]
-        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
-        return [_as_orthogonal(update) for update in ahead]
-
-    def _adam(self, weights: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
-        gradients = [p.grad for p in weights if p.grad is not None]
-        means, squares = ([self._slot(p, name) for p in weights] for name in ("mean", "square"))
-        counts = [self._count(p) for p in weights]  # of this step too
-        of_mean, of_square = group["betas"]
-        torch._foreach_lerp_(means, gradients, 1 - of_mean)
-        torch._foreach_mul_(squares, of_square)
-        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - of_square)
-        updates = []
-        for mean, square, count in zip(means, squares, counts, strict=True):
-            root = (square / (1 - of_square**count)).sqrt_().add_(_EPSILON)
-            updates.append(mean / (1 - of_mean**count) / root)
-        return updates
-
-    def _slot(self, parameter: Tensor, name: str) -> Tensor:
-        state = self.state[parameter]
-        if name not in state:
-            state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-        slot: Tensor = state[name]
-        return slot
-
-    def _count(self, parameter: Tensor) -> int:
-        state = self.state[parameter]
-        state["step"] = state.get("step", torch.zeros(())) + 1
-        return int(state["step"])
+            state = self.state[weight]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
+            mean = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.sub_(_as_orthogonal(weight.grad.lerp(mean, group["momentum"])), alpha=group["lr"])
 
 
 def muon_groups(network: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
