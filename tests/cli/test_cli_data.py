@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contextnet.data import open_data
+from contextnet.data.synthetic import Drive
 from contextnet.images import read_image, write_png
 
 Run = Callable[..., tuple[int, str, str]]
@@ -104,6 +106,15 @@ def test_check_reads_all_splits_of_a_set(shell: Run, streets: Path) -> None:
         ("cityscapes/val", 2),
         ("cityscapes/demo", 1),
     ]
+
+
+def test_synthesize_draws_varied_streets_at_any_rate(shell: Run, tmp_path: Path) -> None:
+    words = ["--drives", "1", "--frames", "2", "--size", "32x64", "--fps", "2", "--varied"]
+    assert shell("data", "synthesize", str(tmp_path), *words)[0] == 0
+    frames = open_data(f"cityscapes:{tmp_path}", "train")
+    drawn = Drive(0, (32, 64), 2, 2.0, varied=True)
+    for index in range(2):
+        np.testing.assert_array_equal(frames[index].image, drawn.frame(index).image)
 
 
 def test_synthesize_refuses_a_split_that_holds_files(shell: Run, streets: Path) -> None:

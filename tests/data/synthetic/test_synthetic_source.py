@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from contextnet.data import list_splits, open_data
+from contextnet.data.synthetic import Drive
 from contextnet.data.synthetic.source import open_synthetic, synthetic_splits
 from contextnet.errors import DataError
 
@@ -18,6 +20,7 @@ from contextnet.errors import DataError
         ("32x64", "demo", 36, "synthetic/seed-20000/000000", "synthetic/seed-20005/000005"),
         ("32x64,drives=2,frames=3", "val", 6, "synthetic/seed-10000/000000", "synthetic/seed-10001/000002"),
         ("32x64,frames=1,fps=2.5,drives=1", "train", 1, "synthetic/seed-0/000000", "synthetic/seed-0/000000"),
+        ("32x64,varied,drives=2,frames=1", "val", 2, "synthetic/seed-10000/000000", "synthetic/seed-10001/000000"),
     ],
 )
 def test_words_say_how_many_streets(text: str, split: str, samples: int, first: str, last: str) -> None:
@@ -31,6 +34,12 @@ def test_frames_a_second_say_how_far_the_camera_moves() -> None:
     slow, fast, same = (open_synthetic(f"32x64,drives=1,frames=2,fps={fps}", "val") for fps in ("17", "1", "17.0"))
     assert (slow[1].image == same[1].image).all()
     assert (slow[1].image != fast[1].image).any()
+
+
+def test_varied_streets_are_others() -> None:
+    busy, varied = (open_synthetic(f"32x64,drives=1,frames=1{word}", "val")[0] for word in ("", ",varied"))
+    np.testing.assert_array_equal(varied.image, Drive(10_000, (32, 64), 1, 1.0, varied=True).frame(0).image)
+    assert (varied.image != busy.image).any()
 
 
 @pytest.mark.parametrize(
@@ -47,6 +56,7 @@ def test_frames_a_second_say_how_far_the_camera_moves() -> None:
         ("32x64,fps=inf", "train", "'fps=inf' is none of"),
         ("32x64,drive=2", "train", "'drive=2' is none of"),
         ("32x64,", "train", "'' is none of"),
+        ("32x64,varied=1", "train", "'varied=1' is none of drives=N, frames=N, fps=F, varied"),
         ("32x64,drives=0", "train", "0 drives asked for; 1 to 10000 are possible"),
         ("32x64,frames=0", "train", "frame_count 0 of a drive is out of range"),
         ("32x64,fps=0", "train", "frames_per_s 0.0 of a drive is out of range"),

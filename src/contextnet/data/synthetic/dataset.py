@@ -24,8 +24,9 @@ def drives_for(
     size_hw: tuple[int, int] = (1024, 2048),
     frame_count: int = 30,
     frames_per_s: float = 17.0,
+    varied: bool = False,
 ) -> tuple[Drive, ...]:
-    """Give the first ``count`` drives of a split.
+    """Give the first ``count`` drives of a split, through busy streets or through varied ones (see ``Drive``).
 
     The seeds of train are 0…9999, of val 10000…19999, of demo 20000…29999, so no street stands in two splits.
     Raises ``DataError`` for an unknown split or too many drives.
@@ -35,7 +36,7 @@ def drives_for(
     if not 1 <= count <= SEEDS_PER_SPLIT:
         raise DataError(f"synthetic split '{split}': {count} drives asked for; 1 to {SEEDS_PER_SPLIT} are possible")
     first = FIRST_SEED[split]
-    return tuple(Drive(first + i, size_hw, frame_count, frames_per_s) for i in range(count))
+    return tuple(Drive(first + i, size_hw, frame_count, frames_per_s, varied) for i in range(count))
 
 
 class SyntheticStreets:

@@ -41,26 +41,33 @@ class StreetFrame:
 class Drive:
     """A film of ``frame_count`` frames through the street that ``seed`` draws.
 
-    Frame i is a pure function of (seed, size, i): any order, any process, the same pixels. Other sizes of the same
-    shape (H : W) show the same view, coarser or finer. The street is drawn when the first frame is asked for and kept
-    until ``release``; threads may ask for frames at the same time. Raises ``DataError`` when an argument is out of
-    range.
+    Streets are busy, with all classes in view, or ``varied``: each of its own character, many nearly empty.
+    Frame i is a pure function of (seed, varied, size, i): any order, any process, the same pixels. Other sizes of the
+    same shape (H : W) show the same view, coarser or finer. The street is drawn when the first frame is asked for and
+    kept until ``release``; threads may ask for frames at the same time. Raises ``DataError`` when an argument is out
+    of range.
     """
 
     def __init__(
-        self, seed: int, size_hw: tuple[int, int] = (1024, 2048), frame_count: int = 30, frames_per_s: float = 17.0
+        self,
+        seed: int,
+        size_hw: tuple[int, int] = (1024, 2048),
+        frame_count: int = 30,
+        frames_per_s: float = 17.0,
+        varied: bool = False,
     ) -> None:
         _check(seed, size_hw, frame_count, frames_per_s)
         self.seed = seed
         self.size_hw = size_hw
         self.frame_count = frame_count
         self.frames_per_s = frames_per_s
-        self._street = street_for(seed, frame_count / frames_per_s)
+        self.varied = varied
+        self._street = street_for(seed, frame_count / frames_per_s, varied)
         self._scene: Scene | None = None
         self._scene_lock = Lock()
 
-    def __reduce__(self) -> tuple[type[Drive], tuple[int, tuple[int, int], int, float]]:
-        return Drive, (self.seed, self.size_hw, self.frame_count, self.frames_per_s)
+    def __reduce__(self) -> tuple[type[Drive], tuple[int, tuple[int, int], int, float, bool]]:
+        return Drive, (self.seed, self.size_hw, self.frame_count, self.frames_per_s, self.varied)
 
     def __len__(self) -> int:
         return self.frame_count

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from contextnet.data.synthetic.barriers import PIECE_M, BarrierArt, fence_art, wall_art
+from contextnet.data.synthetic.character import Character, Edge
 from contextnet.data.synthetic.facades import HouseArt, house_art
 from contextnet.data.synthetic.ids import LABEL_ID
 from contextnet.data.synthetic.plan import BEHIND_M, Plan, Side
@@ -56,11 +57,15 @@ def designs_for(seed: int, quality: float) -> Designs:
     return Designs(houses, barriers)
 
 
-def build_rows(rng: np.random.Generator, plan: Plan, designs: Designs) -> Rows:
-    """Line both sides with houses, fill gaps and garden edges with barriers, close the view at the end."""
+def build_rows(rng: np.random.Generator, plan: Plan, designs: Designs, character: Character) -> Rows:
+    """Line both sides with houses, or leave them open; barriers at gaps and gardens; close the view at the end."""
     rows = Rows()
     for side in (plan.left, plan.right):
+        open_side = character.edge(side.sign) is not Edge.HOUSES
         for number, (start, end) in enumerate(_stretches(plan)):
+            if open_side:
+                _leave_open(rng, plan, side, start, end, designs, rows)
+                continue
             # Wall and fence take turns, also between the sides, so that every stretch shows both.
             _fill(rng, plan, side, start, end, designs, rows, number + (side.sign > 0))
             if side.garden is not None:
@@ -108,6 +113,20 @@ def _fill(
             _house(plan, side, at, house, rows)
             at += house.width_m + (0.0 if rng.random() < 0.75 else 0.4)
         number += 1
+
+
+def _leave_open(
+    rng: np.random.Generator, plan: Plan, side: Side, start: float, end: float, designs: Designs, rows: Rows
+) -> None:
+    """One stretch without houses: trees and bushes stand there, some pieces behind a hedge, a fence or a wall."""
+    at = start
+    while at < end - 1:
+        stop = min(end, at + float(rng.uniform(12, 40)))
+        if rng.random() < 0.5:
+            barrier = designs.barriers[int(rng.integers(len(designs.barriers)))]
+            _barrier(plan, side, at, stop, side.house_m, barrier, rows)
+        rows.gaps.append((side.sign, at, stop))
+        at = stop
 
 
 def _corner_barriers(plan: Plan, side: Side, along: float, arts: tuple[BarrierArt, BarrierArt], rows: Rows) -> None:

@@ -30,8 +30,10 @@ def seen_through_air(colors: Image.Image, inverse_depth_HW: NDArray[np.float32],
 
 
 def seen_through_lens(picture: Image.Image, light: Light, noise_seed: int) -> NDArray[np.uint8]:
-    """Blur the RGB picture by a fraction of a pixel, darken its corners, add noise; uint8 (H, W, 3)."""
+    """Expose the RGB picture, blur it by a fraction of a pixel, darken its corners, add noise; uint8 (H, W, 3)."""
     width, height = picture.size
+    if light.exposure != 1.0:
+        picture = picture.point([min(255, round(value * light.exposure)) for value in range(256)] * 3)
     soft = picture.filter(ImageFilter.BoxBlur(BLUR_PX_AT_1024 * min(1.0, 0.5 + height / 2048)))
     soft.paste((0, 0, 0), (0, 0, width, height), _corners(width, height))
     rng = np.random.default_rng([noise_seed, 7])

@@ -7,6 +7,8 @@ from math import cos, radians, sin
 
 import numpy as np
 
+from contextnet.data.synthetic.character import Character
+
 LIGHT_LEVELS = 6
 
 Rgb = tuple[float, float, float]
@@ -18,7 +20,7 @@ class Light:
 
     ``sun`` is the unit vector towards the sun in world axes. ``direct`` and ``ambient`` are RGB factors on a
     surface's colour; ``haze``, ``zenith`` and ``horizon`` are RGB 0..255. ``haze_length_m`` is the distance at which
-    a share of 1/e of a surface's own colour is left.
+    a share of 1/e of a surface's own colour is left. ``exposure`` is the camera's factor on all light.
     """
 
     kind: str
@@ -30,6 +32,7 @@ class Light:
     haze_length_m: float
     cloud_cover: float
     noise_level: float
+    exposure: float
 
     @property
     def casts_shadows(self) -> bool:
@@ -43,14 +46,14 @@ class Light:
         return red, green, blue
 
 
-def light_for(rng: np.random.Generator) -> Light:
+def light_for(rng: np.random.Generator, character: Character) -> Light:
     """Draw one drive's weather: clear day, thin cloud, overcast, low sun or dusk."""
     kind = str(rng.choice(["clear", "thin cloud", "overcast", "low sun", "dusk"], p=[0.34, 0.22, 0.22, 0.14, 0.08]))
     elevation = radians(float(rng.uniform(32, 62) if kind != "low sun" else rng.uniform(14, 26)))
     azimuth = radians(float(rng.uniform(0, 360)))
     sun = (cos(elevation) * sin(azimuth), sin(elevation), cos(elevation) * cos(azimuth))
     direct, ambient, zenith, horizon, cover = _WEATHER[kind]
-    jitter = 1 + 0.06 * float(rng.standard_normal())
+    jitter = character.dimness * (1 + 0.06 * float(rng.standard_normal()))
     return Light(
         kind=kind,
         sun=sun,
@@ -61,6 +64,7 @@ def light_for(rng: np.random.Generator) -> Light:
         haze_length_m=float(rng.uniform(260, 900) if kind != "overcast" else rng.uniform(160, 500)),
         cloud_cover=float(np.clip(cover + rng.normal(0, 0.08), 0, 1)),
         noise_level=float(rng.uniform(1.0, 2.5) if kind != "dusk" else rng.uniform(2.5, 4.5)),
+        exposure=character.exposure,
     )
 
 

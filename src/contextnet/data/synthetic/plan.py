@@ -9,6 +9,7 @@ from enum import IntEnum
 import numpy as np
 
 from contextnet.data.synthetic.bend import Bend, bend_for
+from contextnet.data.synthetic.character import Character, Edge
 
 
 class Surface(IntEnum):
@@ -76,14 +77,15 @@ BEHIND_M = 24.0
 AHEAD_M = 290.0
 
 
-def plan_for(rng: np.random.Generator, path_m: float) -> Plan:
+def plan_for(rng: np.random.Generator, path_m: float, character: Character) -> Plan:
     """Draw a street long enough for a path of ``path_m`` metres and the view beyond its end."""
-    lane_width = float(rng.uniform(2.75, 3.4))
+    lane_width = character.breadth * float(rng.uniform(2.75, 3.4))
     lawn_sign = -1 if rng.random() < 0.15 else 1
     sides: list[Side] = []
     strips: list[Strip] = []
     for sign in (-1, 1):
-        side, own = _side(rng, sign, lane_width, sign < 0, lawn_sign == sign or bool(rng.random() < 0.3))
+        has_lawn = lawn_sign == sign or bool(rng.random() < 0.3)
+        side, own = _side(rng, sign, lane_width, sign < 0 and character.tram, has_lawn and character.green, character)
         sides.append(side)
         strips += own
     junctions = []
@@ -98,7 +100,7 @@ def plan_for(rng: np.random.Generator, path_m: float) -> Plan:
 
 
 def _side(
-    rng: np.random.Generator, sign: int, lane_width: float, has_track: bool, has_lawn: bool
+    rng: np.random.Generator, sign: int, lane_width: float, has_track: bool, has_lawn: bool, character: Character
 ) -> tuple[Side, list[Strip]]:
     """Draw one side from the middle line outwards; strips come with signed distances."""
     at = 0.0
@@ -129,19 +131,19 @@ def _side(
         lay(float(rng.uniform(1.4, 3.0)), Surface.GRASS)
         lawn = (lawn_start, at)
     pavement_start = at
-    lay(float(rng.uniform(2.6, 5.2)), Surface.PAVING)
+    lay(character.pavement * float(rng.uniform(2.6, 5.2)), Surface.PAVING)
     pavement = (pavement_start, at)
     if has_lawn and not outside:
         lawn_start = at
         lay(float(rng.uniform(2.0, 4.5)), Surface.GRASS)
         lawn = (lawn_start, at)
     garden = None
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and character.green:
         garden_start = at
         lay(float(rng.uniform(1.5, 5.0)), Surface.GRASS)
         garden = (garden_start, at)
     house = at
-    lay(70.0 - at, Surface.GRASS)
+    lay(70.0 - at, Surface.ASPHALT if character.edge(sign) is Edge.CAR_PARK else Surface.GRASS)
     return Side(sign, lane, track, parking, curb, lawn, pavement, garden, house), strips
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from contextnet.data.synthetic.noise import fractal_noise
-from contextnet.data.synthetic.sketch import SUPERSAMPLING, Sketch, tone
+from contextnet.data.synthetic.sketch import SUPERSAMPLING, Color, Point, Sketch, tone
 from contextnet.data.synthetic.texture import Texture, with_opacity
 
 TREE_PX_PER_M = 84.0
+BRANCHINGS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,49 @@ def tree_art(rng: np.random.Generator, quality: float, sun_side: float) -> Plant
         leaf = (float(rng.uniform(120, 160)), float(rng.uniform(88, 112)), 44.0)
     _leaves(rng, sheet, leaf, base, shape, sun_side)
     return PlantArt(sheet.texture(coded=False), width_m, height_m)
+
+
+def bare_tree_art(rng: np.random.Generator, quality: float) -> PlantArt:
+    """Draw a tree without leaves; the whole crown belongs to it, as annotators outline it."""
+    height_m = float(rng.uniform(6.0, 12.0))
+    width_m = height_m * float(rng.uniform(0.55, 0.9))
+    sheet = Sketch(width_m, height_m, TREE_PX_PER_M * quality / SUPERSAMPLING * 1.2)
+    base = height_m * float(rng.uniform(0.15, 0.32))
+    bark = tone((96, 84, 72), float(rng.uniform(0.5, 1.1)))
+    middle, crown = width_m / 2, height_m - base
+    angles = np.linspace(0, 2 * np.pi, 25)[:-1]
+    spread = rng.uniform(0.72, 1.0, len(angles))
+    outline = np.stack([np.cos(angles) * spread * middle, np.sin(angles) * spread * crown / 2], axis=1)
+    sheet.claim([(middle + x, base + crown / 2 + y) for x, y in outline.tolist()])
+    thick = height_m * 0.03
+    sheet.polygon(
+        [(middle - thick, 0), (middle + thick, 0), (middle + thick / 2, base), (middle - thick / 2, base)], bark
+    )
+    for angle in rng.uniform(-0.75, 0.75, 7).tolist():
+        _branch(rng, sheet, (middle, base), np.pi / 2 + angle, crown * 0.34, thick * 0.6, bark, BRANCHINGS)
+    return PlantArt(sheet.texture(coded=True), width_m, height_m)
+
+
+def _branch(
+    rng: np.random.Generator,
+    sheet: Sketch,
+    start: Point,
+    angle: float,
+    length: float,
+    thick: float,
+    bark: Color,
+    depth: int,
+) -> None:
+    """Draw a branch and, at its end, the thinner ones that it divides into."""
+    end = (start[0] + length * float(np.cos(angle)), start[1] + length * float(np.sin(angle)))
+    sheet.line([start, end], max(thick, 0.012), tone(bark, float(rng.uniform(0.85, 1.1))))
+    if depth == 0:
+        return
+    for turn in rng.normal(0, 0.5, 3).tolist():
+        # Twigs grow towards the light.
+        heading = angle + turn + 0.15 * (np.pi / 2 - angle)
+        shorter = length * float(rng.uniform(0.6, 0.85))
+        _branch(rng, sheet, end, heading, shorter, thick * 0.55, bark, depth - 1)
 
 
 def _trunk(rng: np.random.Generator, sheet: Sketch, base: float, height_m: float) -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from contextnet.data.synthetic.bodies import Fixed, Flat, Thing
+from contextnet.data.synthetic.character import Thinning
 from contextnet.data.synthetic.furniture import StandArt, bollard, guide_sign, lamp, sign_post, traffic_light
 from contextnet.data.synthetic.houses import Rows
 from contextnet.data.synthetic.ids import LABEL_ID
 from contextnet.data.synthetic.light import Light
 from contextnet.data.synthetic.plan import BEHIND_M, Plan, Side
-from contextnet.data.synthetic.plants import PlantArt, bush_art, leaf_shadow, tree_art
+from contextnet.data.synthetic.plants import PlantArt, bare_tree_art, bush_art, leaf_shadow, tree_art
 from contextnet.data.synthetic.quads import Quad
 from contextnet.data.synthetic.shade import HouseShadow
 from contextnet.data.synthetic.tracks import Track
@@ -43,15 +44,20 @@ class RoadsideArt:
     lights: tuple[StandArt, ...]
 
 
-def roadside_art(seed: int, quality: float, light: Light) -> RoadsideArt:
-    """Draw trees, bushes and street furniture."""
+def roadside_art(seed: int, quality: float, light: Light, bare: float) -> RoadsideArt:
+    """Draw trees, of which a share ``bare`` is without leaves, bushes and street furniture."""
 
     def rng(number: int) -> np.random.Generator:
         return np.random.default_rng([seed, 30, number])
 
     state = str(rng(0).choice(["red", "amber", "green"], p=[0.42, 0.08, 0.5]))
     return RoadsideArt(
-        trees=tuple(tree_art(rng(10 + i), quality, light.sun[0]) for i in range(TREE_DESIGNS)),
+        trees=tuple(
+            bare_tree_art(rng(10 + i), quality)
+            if (i + 0.5) / TREE_DESIGNS < bare
+            else tree_art(rng(10 + i), quality, light.sun[0])
+            for i in range(TREE_DESIGNS)
+        ),
         bushes=tuple(bush_art(rng(20 + i), quality, 2.0 + i, 1.1 + 0.35 * i) for i in range(3)),
         lamp=lamp(rng(1), quality),
         post=bollard(rng(2), quality),
@@ -65,9 +71,16 @@ class Planner:
     """Puts designs at street positions."""
 
     def __init__(
-        self, rng: np.random.Generator, plan: Plan, art: RoadsideArt, shadow: HouseShadow, light: Light
+        self,
+        rng: np.random.Generator,
+        plan: Plan,
+        art: RoadsideArt,
+        shadow: HouseShadow,
+        light: Light,
+        thinning: Thinning,
     ) -> None:
         self._rng, self._plan, self._art, self._shadow, self._light = rng, plan, art, shadow, light
+        self._thinning = thinning
         self._leaf_shadow = leaf_shadow(np.random.default_rng(5))
         self.made = Roadside()
 
@@ -85,6 +98,8 @@ class Planner:
 
     def _plant(self, art: PlantArt, along: float, across: float, scale: float = 1.0) -> None:
         ids = (LABEL_ID["vegetation"],)
+        if not self._thinning.keeps(ids):
+            return
         shaded = self._shadow.covers(along, across)
         body = Flat(art.width_m * scale, art.height_m * scale, Fixed(art.texture), ids, shaded=shaded)
         self.made.flats.append(Thing(body, Track(self._plan.bend, along, across), ids))
@@ -128,6 +143,8 @@ class Planner:
 
     def _stand(self, art: StandArt, along: float, across: float, ids: tuple[int, ...], mirrored: bool = False) -> None:
         """A flat picture across the street that faces the oncoming camera; its pole stands at the position."""
+        if not self._thinning.keeps(ids):
+            return
         x, _, z = self._plan.bend.place(along, across)
         if mirrored:
             origin, width = (x + art.middle_m, art.height_m, z), -art.width_m

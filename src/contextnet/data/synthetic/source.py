@@ -1,4 +1,4 @@
-"""Synthetic streets by the words of a recipe or a command line: ``HEIGHTxWIDTH[,drives=N][,frames=N][,fps=F]``."""
+"""Synthetic streets by the words of a recipe: ``HEIGHTxWIDTH[,drives=N][,frames=N][,fps=F][,varied]``."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ def open_synthetic(text: str, split: str) -> SyntheticStreets:
     """Open streets of a split as ``text`` describes them, as in ``512x1024,drives=80,frames=6,fps=1``.
 
     Left out, there are 80 drives to train on and 6 for val or demo, 6 frames each, one a second, so that a street is
-    seen from places several metres apart. Raises ``DataError`` naming the part that is wrong.
+    seen from places several metres apart. The streets are busy, or with the word ``varied`` each of its own character.
+    Raises ``DataError`` naming the part that is wrong.
     """
     size, *parts = text.split(",")
     match = _SIZE.fullmatch(size)
     if not match:
         raise DataError(f"synthetic streets '{text}': expected HEIGHTxWIDTH first, as in synthetic:512x1024")
+    varied = "varied" in parts
     counts, frames_per_s = {"drives": DRIVES.get(split, 1), "frames": FRAMES}, FRAMES_PER_S
     for part in parts:
+        if part == "varied":
+            continue
         key, _, number = part.partition("=")
         if key in counts and _WHOLE.fullmatch(number):
             counts[key] = int(number)
@@ -40,9 +44,9 @@ def open_synthetic(text: str, split: str) -> SyntheticStreets:
             frames_per_s = float(number)
         else:
             raise DataError(
-                f"synthetic streets '{text}': '{part}' is none of drives=N, frames=N, fps=F; "
+                f"synthetic streets '{text}': '{part}' is none of drives=N, frames=N, fps=F, varied; "
                 "N is a whole number, F may have a fraction"
             )
     size_hw = (int(match[1]), int(match[2]))
-    drives = drives_for(split, counts["drives"], size_hw, counts["frames"], frames_per_s)
+    drives = drives_for(split, counts["drives"], size_hw, counts["frames"], frames_per_s, varied)
     return SyntheticStreets(drives, split=split)

@@ -7,6 +7,7 @@ from math import pi
 import numpy as np
 
 from contextnet.data.synthetic.bodies import Thing
+from contextnet.data.synthetic.character import Character, Edge
 from contextnet.data.synthetic.fleet import Fleet
 from contextnet.data.synthetic.path import CameraPath
 from contextnet.data.synthetic.plan import BEHIND_M, Plan, Side
@@ -22,11 +23,12 @@ class Traffic:
 
     def __init__(self, rng: np.random.Generator, plan: Plan, path: CameraPath, fleet: Fleet, duration_s: float) -> None:
         self._rng, self._plan, self._path, self._fleet, self._duration_s = rng, plan, path, fleet, duration_s
+        self._last_m = path.start_m + path.speed_m_per_s * duration_s
         self.things: list[Thing] = []
         self._turn = int(rng.integers(2))
 
-    def fill(self) -> list[Thing]:
-        """Place everybody."""
+    def fill(self, character: Character) -> list[Thing]:
+        """Place everybody whom a busy street of this layout holds."""
         self._own_lane()
         self._oncoming_lane()
         for side in (self._plan.left, self._plan.right):
@@ -36,6 +38,9 @@ class Traffic:
             self._racks(side)
         self._crossing()
         self._side_streets()
+        for side in (self._plan.left, self._plan.right):
+            if character.edge(side.sign) is Edge.CAR_PARK:
+                self._car_park(side)
         return self.things
 
     def _put(self, kind: str, along: float, across: float, speed: float = 0.0, turn: float = 0.0) -> None:
@@ -51,25 +56,25 @@ class Traffic:
     def _own_lane(self) -> None:
         """Traffic ahead of the camera at the camera's speed: two riders at the edge, vehicles in the middle."""
         rng, lane = self._rng, self._plan.right.lane_m
-        speed = self._path.speed_m_per_s
-        near = float(rng.uniform(9, 18))
+        speed, start = self._path.speed_m_per_s, self._path.start_m
+        near = start + float(rng.uniform(9, 18))
         for kind, ahead in zip(
             rng.permutation(["bicycle", "motorcycle"]), (near, near + float(rng.uniform(4, 9))), strict=True
         ):
             self._put(str(kind), ahead, 2 * lane - float(rng.uniform(0.1, 0.8)), speed)
-        at = float(rng.uniform(17, 30))
+        at = start + float(rng.uniform(17, 30))
         for kind in self._kinds() + self._kinds():
             if kind not in ("motorcycle", "bicycle"):
                 centre = at + _LENGTH_M[kind] / 2
                 self._put(kind, centre, lane + float(rng.uniform(-0.2, 0.2)), speed)
                 at = centre + _LENGTH_M[kind] / 2 + float(rng.uniform(6, 18))
-            if at > VIEW_M:
+            if at > start + VIEW_M:
                 break
 
     def _oncoming_lane(self) -> None:
         rng, lane = self._rng, self._plan.left.lane_m
         speed = float(rng.uniform(3.5, 8))
-        end = self._path.speed_m_per_s * self._duration_s + VIEW_M + speed * self._duration_s
+        end = self._last_m + VIEW_M + speed * self._duration_s
         at = float(rng.uniform(6, 22))
         kinds = [str(kind) for kind in rng.permutation(["bus", "truck", "car"])] + ["car"]
         while at < end:
@@ -88,7 +93,7 @@ class Traffic:
         towards = side.sign < 0 and rng.random() < 0.5
         speed = -float(rng.uniform(2, 5)) if towards else self._path.speed_m_per_s * float(rng.choice([0.0, 0.8, 1.0]))
         at = float(rng.uniform(22, 34)) - 12.0
-        end = self._path.speed_m_per_s * self._duration_s + abs(speed) * self._duration_s + VIEW_M
+        end = self._last_m + abs(speed) * self._duration_s + VIEW_M
         while at < end:
             self._put("tram", at + 12.0, side.sign * side.track_m, speed, TURNED_ROUND if towards else 0.0)
             at += 24.0 + float(rng.uniform(12, 30))
@@ -173,6 +178,15 @@ class Traffic:
                 across = side.sign * (side.curb_m + float(self._rng.uniform(0.8, 3.0)) + _LENGTH_M[kind] / 2)
                 along = (start + end) / 2 + side.sign * 1.9
                 self._put(kind, along, across, 0.0, -side.sign * pi / 2)
+
+    def _car_park(self, side: Side) -> None:
+        """Two rows of cars that stand across the street's direction, noses or tails to it."""
+        rng, first = self._rng, side.house_m + 4.0
+        for across in (first, first + 11.0):
+            for along in np.arange(-BEHIND_M / 2, self._plan.length_m - 100, 2.7).tolist():
+                if rng.random() < 0.7 and not self._plan.blocked(along, 3.0):
+                    turn = pi / 2 * float(rng.choice([-1, 1])) + float(rng.normal(0, 0.03))
+                    self._put("car", along, side.sign * across, 0.0, turn)
 
     def _crosser(self, along: float) -> None:
         rng = self._rng
