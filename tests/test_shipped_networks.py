@@ -34,7 +34,7 @@ def _predictor(name: str) -> NetworkPredictor:
 
 
 def test_the_networks_of_the_documents_are_shipped_with_cards_and_notices() -> None:
-    assert {*CAMVID, "cn14-synthetic"} == set(weights_names())
+    assert {*CAMVID, "cn12-synthetic", "cn14-synthetic"} == set(weights_names())
     for name in weights_names():
         path = find_weights(name)
         card = path.with_suffix(".md").read_text(encoding="utf-8")

@@ -111,7 +111,7 @@ def test_tables_of_two_data_sets_share_the_rates(place: Path, monkeypatch: pytes
     assert [one.stem for one in made] == ["table4-folder-data", "table4-synthetic-64x128-drives-1-frames-1"]
     assert sizes == [SMALL]
     facts = made[1].table.facts
-    assert (facts["data"], facts["recipe"]) == ("synthetic/val", "cn14-synthetic")
+    assert (facts["data"], facts["recipe"]) == ("synthetic/val", "plain-synthetic")
     assert (facts["budget_minutes"], facts["changes"][-1]) == (2, "seed=5")
     assert [row.values["fps"] for row in made[0].table.rows if row.source == "here"] == [250.0] * 6
     assert made[0].table.rows[0].remark == "too large"

@@ -105,11 +105,11 @@ def test_file_name_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("source", "recipe"),
     [
-        ("camvid:x", "cn14-camvid"),
-        ("synthetic:64x128", "cn14-synthetic"),
+        ("camvid:x", "plain-camvid"),
+        ("synthetic:64x128", "plain-synthetic"),
         ("cityscapes:x", "cn14-cityscapes"),
         ("cityscapes-coarse:x", "cn14-cityscapes"),
-        ("kitti:x", "cn14-camvid"),
+        ("kitti:x", "plain-camvid"),
     ],
 )
 def test_recipe_of_a_kind_of_data(tmp_path: Path, source: str, recipe: str) -> None:

@@ -81,7 +81,7 @@ def inference(
 
 @app.command()
 def training(
-    recipe: Annotated[str, Argument(help="A recipe file (YAML), or the name of one that is shipped.")] = "cn14-camvid",
+    recipe: Annotated[str, Argument(help="A recipe file (YAML), or the name of one that is shipped.")] = "plain-camvid",
     data: Annotated[
         str | None, Option(help="KIND:ROOT of the data set; noise of the crop's size if it is left out.")
     ] = None,

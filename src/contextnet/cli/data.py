@@ -168,13 +168,15 @@ def synthesize(
     drives: Annotated[int, Option(min=1, help="How many drives.")] = 1,
     frames: Annotated[int, Option(min=1, help="Frames a drive.")] = 30,
     size: Annotated[str, Option(help="Image size, HEIGHTxWIDTH.")] = "1024x2048",
-    rate: Annotated[float, Option("--fps", min=1, help="Frames a second.")] = 17.0,
-    varied: Annotated[bool, Option(help="Streets of many characters, instead of busy ones with all classes.")] = False,
+    frames_per_s: Annotated[float, Option("--fps", min=1, max=1000, help="Frames a second.")] = 17.0,
+    varied: Annotated[
+        bool, Option("--varied", help="Streets of many characters, instead of busy ones with all classes.")
+    ] = False,
 ) -> None:
     """Draw synthetic streets: images, labelIds, instanceIds, colours and depth in the Cityscapes layout."""
     from contextnet.data.synthetic import drives_for, write_drives
 
-    made = drives_for(split, drives, parse_size(size), frames, rate, varied)
+    made = drives_for(split, drives, parse_size(size), frames, frames_per_s, varied)
     with progress_bar(f"drawing {drives} drives") as progress:
         count = write_drives(output, split, made, progress)
     done = f"{count} frames in {output}; open them as cityscapes:{output}"

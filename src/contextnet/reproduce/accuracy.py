@@ -210,7 +210,7 @@ def _said(results: Sequence[Result], facts: Mapping[str, Any]) -> str:
     trained = [result.trained for result in results if result.trained is not None]
     return (
         f"mIoU on {facts['data']} at full label resolution, one scale, no flipping. {trained_for(trained)} Recipe: "
-        f"{facts['recipe']}, made for cn14. One run each: a point more or less may be chance. Minutes are those of the "
+        f"{facts['recipe']}. One run each: a point more or less may be chance. Minutes are those of the "
         "run; where it was scored several times on the way, these count, and the best epoch was chosen on this split."
     )
 

@@ -36,8 +36,8 @@ from contextnet.training.run_folder import RunFolder, check_run_folder
 from contextnet.training.session import Display, train_in_folder
 
 RECIPES = {
-    "camvid": "cn14-camvid",
-    "synthetic": "cn14-synthetic",
+    "camvid": "plain-camvid",
+    "synthetic": "plain-synthetic",
     "cityscapes": "cn14-cityscapes",
     "cityscapes-trainids": "cn14-cityscapes",
     "cityscapes-coarse": "cn14-cityscapes",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from contextnet.data.synthetic import Drive, StreetFrame
+from contextnet.data.synthetic.bodies import Flat
+from contextnet.data.synthetic.camera import Camera
 from contextnet.data.synthetic.character import BUSY, Character, Edge, Thinning, character_for
-from contextnet.data.synthetic.ids import LABEL_ID
+from contextnet.data.synthetic.ids import LABEL_ID, label_of
 from contextnet.data.synthetic.light import light_for
 from contextnet.data.synthetic.path import path_for
 from contextnet.data.synthetic.plan import Surface, plan_for
+from contextnet.data.synthetic.scene import World
+from contextnet.data.synthetic.world import Street, scene_for, street_for
 
 SMALL = (100, 160)
 SEEDS = range(24)
@@ -107,12 +111,81 @@ def test_the_camera_and_the_light_follow_the_character() -> None:
     assert (light.horizon, light.exposure) == (plain_light.horizon, 1.6)
 
 
-def test_characters_stay_within_their_ranges_and_use_them() -> None:
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("traffic", 0, 1),
+        ("large_vehicles", 0, 1),
+        ("cycles", 0, 1),
+        ("people", 0, 1),
+        ("trees", 0, 1),
+        ("furniture", 0, 1),
+        ("bare", 0, 1),
+        ("breadth", 0.9, 1.6),
+        ("pavement", 0.4, 1.1),
+        ("aside_rad", -0.7, 0.7),
+        ("down_rad", -0.06, 0.05),
+        ("lift_m", -0.1, 0.6),
+        ("start_m", 0, 70),
+        ("zoom", 0.75, 1.2),
+        ("dimness", 0.4, 1.05),
+        ("exposure", 0.95, 2.3),
+    ],
+)
+def test_characters_stay_within_their_ranges_and_use_them(name: str, least: float, most: float) -> None:
+    values = [getattr(character_for(np.random.default_rng(seed)), name) for seed in range(300)]
+    assert least <= min(values) < least + 0.25 * (most - least)
+    assert most >= max(values) > most - 0.25 * (most - least)
+
+
+def test_sides_are_lined_with_all_that_there_is() -> None:
     drawn = [character_for(np.random.default_rng(seed)) for seed in range(300)]
-    for name in ("traffic", "large_vehicles", "cycles", "people", "trees", "furniture", "bare"):
-        values = [getattr(character, name) for character in drawn]
-        assert min(values) >= 0, name
-        assert max(values) <= 1, name
-        assert min(values) < 0.2 < 0.8 < max(values), name
     assert {character.left for character in drawn} == {character.right for character in drawn} == set(Edge)
-    assert len({tuple(getattr(c, f.name) for f in fields(Character)) for c in drawn}) == len(drawn)
+
+
+def furnished(monkeypatch: pytest.MonkeyPatch, character: Character) -> tuple[Street, World]:
+    """Draw street 3 with a character of choice."""
+    monkeypatch.setattr("contextnet.data.synthetic.world.character_for", lambda rng: character)
+    street = street_for(3, 1.0, varied=True)
+    return street, scene_for(street, Camera(SMALL, 200.0)).world
+
+
+def places(world: World, name: str) -> list[tuple[float, float]]:
+    """Along and across, in metres, of the movers of a class when the film begins."""
+    return [(t.track.along_m, t.track.across_m) for t in world.movers if label_of(t.ids[0]) == LABEL_ID[name]]
+
+
+def houses(world: World, sign: int) -> int:
+    """Count the surfaces of buildings within 80 m of the street's beginning, of those that stand along it."""
+    ids = {LABEL_ID["building"]}
+    return sum(
+        {*q.ids} == ids and sign * q.origin[0] > 0 and q.origin[2] < 80 and q.across[2] != 0 for q in world.fixed
+    )
+
+
+def test_open_sides_have_no_houses_in_front_and_a_car_park_has_cars(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, lined = furnished(monkeypatch, BUSY)
+    street, opened = furnished(monkeypatch, replace(BUSY, left=Edge.GREEN, right=Edge.CAR_PARK))
+    assert houses(opened, -1) < houses(lined, -1) / 2
+    assert houses(opened, 1) < houses(lined, 1) / 2
+    beyond = street.plan.right.house_m
+    assert sum(across > beyond for _, across in places(opened, "car")) > 20
+    assert not any(across < -street.plan.left.house_m for _, across in places(opened, "car"))
+    assert sum(across > beyond for _, across in places(lined, "car")) == 0
+
+
+def test_traffic_ahead_begins_where_the_camera_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    street, world = furnished(monkeypatch, replace(BUSY, start_m=50.0))
+    lane = street.plan.right.lane_m
+    ahead = [along for along, across in places(world, "car") if abs(across - lane) < 0.25]
+    assert min(ahead) > 50 + 17
+    assert min(ahead) < 50 + 80
+
+
+def test_zoom_and_bare_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, _ = furnished(monkeypatch, BUSY)
+    drawn, world = furnished(monkeypatch, replace(BUSY, zoom=1.2, bare=1.0))
+    assert drawn.zoom == pytest.approx(1.2 * plain.zoom)
+    trees = [t.body.look(0.0, 0.0) for t in world.flats if isinstance(t.body, Flat) and t.body.height_m > 5]
+    assert len(trees) > 5
+    assert all(texture.codes is not None for texture in trees)

@@ -13,7 +13,7 @@ from enum import Enum
 
 import numpy as np
 
-from contextnet.data.synthetic.ids import INSTANCE_STEP, LABEL_ID
+from contextnet.data.synthetic.ids import LABEL_ID, label_of
 
 
 class Edge(Enum):
@@ -28,8 +28,9 @@ class Edge(Enum):
 class Character:
     """How one street differs from a busy one.
 
-    ``traffic``, ``large_vehicles``, ``cycles``, ``people``, ``trees`` and ``furniture`` are the shares 0..1 that are
-    kept of what stands in a busy street; ``bare`` is the share of trees without leaves. ``green`` allows lawns and
+    ``traffic``, ``cycles``, ``people``, ``trees`` and ``furniture`` are the shares 0..1 that are kept of what stands in
+    a busy street, ``large_vehicles`` that of trams and, times ``traffic``, of lorries and buses; ``bare`` is the share
+    of the street's kinds of trees that have no leaves. ``green`` allows lawns and
     front gardens, ``tram`` the track; ``breadth`` and ``pavement`` are factors on the lanes' and pavements' widths.
     ``left`` and ``right`` say what lines the sides. The camera looks ``aside_rad`` to the right and ``down_rad``
     below where it drives, ``lift_m`` higher, from ``start_m`` along the street, its focal length times ``zoom``.
@@ -69,7 +70,7 @@ def character_for(rng: np.random.Generator) -> Character:
     """Draw a street's character: from an empty lane between houses to a busy road beside a car park."""
 
     def share(least: float) -> float:
-        """From ``least`` to 1, small shares as often as large ones are apart in ratio."""
+        """From ``least`` to 1, even in the logarithm."""
         return float(least ** rng.random())
 
     def edge() -> Edge:
@@ -130,8 +131,3 @@ def _shares(character: Character) -> Mapping[int, float]:
         "pole": character.furniture,
     }
     return {LABEL_ID[name]: share for name, share in shares.items()}
-
-
-def label_of(instance_id: int) -> int:
-    """Label id of an instance id."""
-    return instance_id // INSTANCE_STEP if instance_id >= INSTANCE_STEP else instance_id

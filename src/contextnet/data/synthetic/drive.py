@@ -42,10 +42,10 @@ class Drive:
     """A film of ``frame_count`` frames through the street that ``seed`` draws.
 
     Streets are busy, with all classes in view, or ``varied``: each of its own character, many nearly empty.
-    Frame i is a pure function of (seed, varied, size, i): any order, any process, the same pixels. Other sizes of the
-    same shape (H : W) show the same view, coarser or finer. The street is drawn when the first frame is asked for and
-    kept until ``release``; threads may ask for frames at the same time. Raises ``DataError`` when an argument is out
-    of range.
+    Frame i is a pure function of what the drive is given and of i: any order, any process, the same pixels. Other
+    sizes of the same shape (H : W) show the same view, coarser or finer. The street is drawn when the first frame is
+    asked for and kept until ``release``; threads may ask for frames at the same time. Raises ``DataError`` when an
+    argument is out of range.
     """
 
     def __init__(

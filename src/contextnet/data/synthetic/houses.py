@@ -27,7 +27,7 @@ BACK_ROW_M = 26.0
 
 @dataclass(eq=False)
 class Rows:
-    """What the rows of houses consist of: surfaces, ground plans, and gaps (sign, start, end) between houses."""
+    """What the rows of houses consist of: surfaces, ground plans, and gaps (sign, start, end) without houses."""
 
     quads: list[Quad] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
@@ -118,7 +118,7 @@ def _fill(
 def _leave_open(
     rng: np.random.Generator, plan: Plan, side: Side, start: float, end: float, designs: Designs, rows: Rows
 ) -> None:
-    """One stretch without houses: trees and bushes stand there, some pieces behind a hedge, a fence or a wall."""
+    """One stretch without houses: trees stand there, in places behind a hedge, a fence or a wall."""
     at = start
     while at < end - 1:
         stop = min(end, at + float(rng.uniform(12, 40)))

@@ -12,6 +12,11 @@ HAS_INSTANCES: frozenset[int] = frozenset(c.file_ids[0] for c in CITYSCAPES.clas
 INSTANCE_STEP = 1000
 
 
+def label_of(instance_id: int) -> int:
+    """Label id of an instance id, which is the label id itself for classes that are not counted."""
+    return instance_id // INSTANCE_STEP if instance_id >= INSTANCE_STEP else instance_id
+
+
 class InstanceNumbers:
     """Hands out instance ids: label id × 1000 + running number for counted classes, the bare label id for the rest."""
 

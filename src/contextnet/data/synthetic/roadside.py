@@ -133,7 +133,7 @@ class Planner:
                     self._plant(bush, spot, side.sign * (side.garden[0] + 1.1), float(rng.uniform(0.7, 1.2)))
 
     def _behind(self, side: Side, start: float, end: float) -> None:
-        """Trees and bushes in the yards between houses."""
+        """Trees where there are no houses."""
         rng = self._rng
         for _ in range(max(1, int((end - start) / 3))):
             along, out = float(rng.uniform(start, end)), side.house_m + float(rng.uniform(2.5, 14))

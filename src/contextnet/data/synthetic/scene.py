@@ -12,7 +12,7 @@ from contextnet.data.synthetic.bodies import Thing
 from contextnet.data.synthetic.camera import Camera, Pose
 from contextnet.data.synthetic.canvas import Canvas
 from contextnet.data.synthetic.ground import Ground
-from contextnet.data.synthetic.ids import INSTANCE_STEP, LABEL_ID
+from contextnet.data.synthetic.ids import INSTANCE_STEP, LABEL_ID, label_of
 from contextnet.data.synthetic.lens import seen_through_air, seen_through_lens
 from contextnet.data.synthetic.light import Light
 from contextnet.data.synthetic.quads import Quad, QuadSet, Vector
@@ -106,8 +106,7 @@ class Scene:
         return [quad for i in kept for quad in self.world.flats[i].quads(0.0, eye)]
 
 
-_IDS = np.arange(40 * INSTANCE_STEP)
-_LABEL_OF = np.where(_IDS >= INSTANCE_STEP, _IDS // INSTANCE_STEP, _IDS).astype(np.uint8)
+_LABEL_OF = np.array([label_of(number) for number in range(40 * INSTANCE_STEP)]).astype(np.uint8)
 
 
 def labels_of(ids: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Synthetic streets by the words of a recipe: ``HEIGHTxWIDTH[,drives=N][,frames=N][,fps=F][,varied]``."""
+"""Synthetic streets in words, as in a recipe or a command: ``HEIGHTxWIDTH[,drives=N][,frames=N][,fps=F][,varied]``."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ def open_synthetic(text: str, split: str) -> SyntheticStreets:
     match = _SIZE.fullmatch(size)
     if not match:
         raise DataError(f"synthetic streets '{text}': expected HEIGHTxWIDTH first, as in synthetic:512x1024")
-    varied = "varied" in parts
+    varied = False
     counts, frames_per_s = {"drives": DRIVES.get(split, 1), "frames": FRAMES}, FRAMES_PER_S
     for part in parts:
         if part == "varied":
+            varied = True
             continue
         key, _, number = part.partition("=")
         if key in counts and _WHOLE.fullmatch(number):

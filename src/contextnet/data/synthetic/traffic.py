@@ -28,7 +28,7 @@ class Traffic:
         self._turn = int(rng.integers(2))
 
     def fill(self, character: Character) -> list[Thing]:
-        """Place everybody whom a busy street of this layout holds."""
+        """Place everybody: whom a busy street of this layout holds, and who stands in a car park."""
         self._own_lane()
         self._oncoming_lane()
         for side in (self._plan.left, self._plan.right):
