@@ -59,7 +59,7 @@ def test_show_augments_as_a_recipe_says(shell: Run, streets: Path, tmp_path: Pat
     grids = []
     for number, words in enumerate((["--crop", "48x64"], [], ["--set", "augmentation.noise=60"])):
         grid = tmp_path / f"{number}.png"
-        recipe = ["--recipe", "cn14-camvid", "--set", "augmentation.crop_hw=[48, 64]"] if number else []
+        recipe = ["--recipe", "plain-camvid", "--set", "augmentation.crop_hw=[48, 64]"] if number else []
         where = ["--split", "val", "--count", "2", "--output", str(grid)]
         code, _, err = shell("data", "show", f"cityscapes:{streets}", *where, *recipe, *words)
         assert code == 0, err
@@ -143,7 +143,7 @@ def test_show_does_not_read_instance_masks(shell: Run, streets: Path, tmp_path: 
         (["show", "synthetic:64", "--output", "x.png"], "expected HEIGHTxWIDTH first"),
         (["show", "synthetic:64x128", "--set", "augmentation.noise=8"], "changes a value of a recipe; give --recipe"),
         (
-            ["show", "synthetic:64x128", "--recipe", "cn14-camvid", "--set", "augmentation.cast=1"],
+            ["show", "synthetic:64x128", "--recipe", "plain-camvid", "--set", "augmentation.cast=1"],
             "'augmentation.cast'",
         ),
         (["show", "synthetic:64x128", "--split", "train@a"], "its samples have no file names"),

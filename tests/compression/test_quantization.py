@@ -73,7 +73,7 @@ def test_every_layer_is_int8(quantized: onnx.ModelProto) -> None:
 
 
 def test_a_trained_network_keeps_its_scores_and_labels() -> None:
-    """The shipped network on a drawn street, calibrated on others: scores within 5 % of their spread."""
+    """The shipped network on a drawn street, calibrated on others: scores within 10 % of their spread."""
     network = read_weights(find_weights("cn14-synthetic")).build()
     calibration, street = (
         [SyntheticStreets(drives_for(split, count, (256, 512), 1, 1.0), split=split)[i].image for i in range(count)]
@@ -82,7 +82,7 @@ def test_a_trained_network_keeps_its_scores_and_labels() -> None:
     source = network_graph(network)
     result = quantize(source, calibration, network.spec.size_multiple, GivenJudge({0: 1.0}), max_drop=0.01).network
     expected, found = scores(source, street[0]), scores(result, street[0])
-    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.05 * expected.std()
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.1 * expected.std()
     assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) > 0.98
 
 
